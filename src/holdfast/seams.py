@@ -1,0 +1,112 @@
+"""The seams: what holdfast's services ask of the world, one or two methods each.
+
+Mostly prose, on purpose: a seam is a promise, and `tests/contract/` holds every implementation to
+it. Services know these and never an adapter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from holdfast.ocsp.certid import CertID, Subject
+from holdfast.ocsp.response import Response, RevocationReason
+from holdfast.ocsp.staple import Staple
+
+
+class Clock(Protocol):
+    """The time, and waiting for it.
+
+    `now()` is aware UTC and may jump either way (suspend, NTP); `monotonic()` is seconds and never
+    goes back. `sleep_until(instant)` returns soon after `now() >= instant`, also when the clock
+    jumped over it, and may return early: callers look again.
+    """
+
+    def now(self) -> datetime: ...
+
+    def monotonic(self) -> float: ...
+
+    async def sleep_until(self, instant: datetime, /) -> None: ...
+
+
+class Source(Protocol):
+    """Where OCSP responses come from.
+
+    `response()` returns what the source holds or obtains for `subject` (leaf, issuer, responder
+    URLs), unverified unless the source's own docstring says otherwise. It raises `NotFound` when
+    the source is sure it has none, `Unavailable` when it could not find out (tryLater and
+    internalError included), `PeerError` when the peer refused (unauthorized, malformedRequest,
+    sigRequired) or answered with something that is not an OCSP response, `Rejected` when it
+    verifies and the response is not fit, and nothing else that a caller is meant to catch. Safe to
+    call concurrently. Honours cancellation; leaves nothing half written.
+    """
+
+    async def response(self, subject: Subject, /) -> Response: ...
+
+
+class Store(Protocol):
+    """Keeps staples over restarts, keyed by CertID.
+
+    `save` takes only a `Staple`; it is durable and atomic: after it returns, or after a crash at
+    any instant, `load` gives either the old bytes or the new. `load` gives back a claim
+    (`Response`), None when there is none or when what is there does not parse (which is logged and
+    left in place for a look): the caller verifies again. `drop` of what is not there is no error.
+    All raise `StoreError` when the medium fails, and then what was held before still is.
+    Concurrent calls for different CertIDs do not disturb each other.
+    """
+
+    async def save(self, staple: Staple, /) -> None: ...
+
+    async def load(self, certid: CertID, /) -> Response | None: ...
+
+    async def drop(self, certid: CertID, /) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerEntry:
+    """One certificate that a CA issued. `revoked_at` None: not revoked.
+
+    `subject` is RFC 4514 or OpenSSL one-line text, for people.
+    """
+
+    serial: int
+    not_after: datetime
+    revoked_at: datetime | None = None
+    reason: RevocationReason | None = None
+    subject: str = ""
+
+
+class Ledger(Protocol):
+    """What one CA issued and revoked.
+
+    `entry(serial)` is None for a serial the CA never issued, which is never the same as good
+    (R11). Reading sees every change committed before the call, whichever process made it. May
+    block for milliseconds (a file re-read, a database): services call it off the event loop unless
+    `blocking` is False. Raises `StoreError` when the medium fails or is malformed.
+    """
+
+    @property
+    def blocking(self) -> bool: ...
+
+    def entry(self, serial: int, /) -> LedgerEntry | None: ...
+
+    def entries(self) -> Iterator[LedgerEntry]: ...
+
+
+class StapledServer(Protocol):
+    """A TLS server that can be given staples.
+
+    `deliver` returns when the server will send `staple` in every handshake that begins after, and
+    raises `DeliveryError` otherwise; delivering the same staple twice is harmless. `withdraw`
+    returns when the server no longer sends any staple for `certid`. Neither verifies: a `Staple`
+    is proof already, but a server that may hold it later drops it by itself at its end.
+    """
+
+    @property
+    def name(self) -> str: ...
+
+    async def deliver(self, staple: Staple, /) -> None: ...
+
+    async def withdraw(self, certid: CertID, /) -> None: ...
