@@ -107,7 +107,7 @@ class Certificate:
 
     @cached_property
     def spki_der(self) -> bytes:
-        """SubjectPublicKeyInfo as it stands in the certificate, whether or not the key is readable."""
+        """SubjectPublicKeyInfo as it stands in the certificate, also when no key can be read."""
         tbs = self.x509.tbs_certificate_bytes
         position = _content(tbs, 0)
         if tbs[position] == 0xA0:  # [0] version
@@ -163,7 +163,8 @@ class Certificate:
 
     @cached_property
     def is_delegated_signer(self) -> bool:
-        """Carries id-kp-OCSPSigning exactly (anyExtendedKeyUsage does not count, RFC 6960 4.2.2.2)."""
+        """Carries id-kp-OCSPSigning exactly; anyExtendedKeyUsage does not count (RFC 6960
+        4.2.2.2)."""
         return OCSP_SIGNING in (self.extended_key_usages or ())
 
     @cached_property

@@ -62,9 +62,7 @@ def order(certificates: Sequence[Certificate], *, extra: Iterable[Certificate] =
     return Chain(tuple(chain), leftover)
 
 
-def find_issuer(
-    certificate: Certificate, candidates: Iterable[Certificate]
-) -> Certificate | None:
+def find_issuer(certificate: Certificate, candidates: Iterable[Certificate]) -> Certificate | None:
     """The candidate whose key signed `certificate`: key identifier and name match first, then the
     signature decides. Of several (renewed or cross-signed issuers) the one that ends last."""
     named = [c for c in candidates if c.subject_der == certificate.issuer_der]

@@ -1,0 +1,106 @@
+"""Private keys: generated, loaded from bytes, described, and told whether they fit a certificate.
+
+Laws: bytes in, keys out; nothing is written here, and neither key nor passphrase ever stands in a
+message. RFC 5958 (PKCS#8), RFC 7468.
+"""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, mldsa, rsa
+from cryptography.hazmat.primitives.asymmetric.types import CertificateIssuerPrivateKeyTypes
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    KeySerializationEncryption,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+)
+
+from holdfast.errors import OperatorError
+from holdfast.pki.certificate import Certificate, describe_key
+
+PrivateKey: TypeAlias = CertificateIssuerPrivateKeyTypes  # any key that can sign certificates
+
+KEY_TYPES = (
+    "ecdsa-p256",
+    "ecdsa-p384",
+    "ecdsa-p521",
+    "rsa-2048",
+    "rsa-3072",
+    "rsa-4096",
+    "ed25519",
+    "ed448",
+    "ml-dsa-44",
+    "ml-dsa-65",
+    "ml-dsa-87",
+)
+
+
+def generate(key_type: str = "ecdsa-p256") -> PrivateKey:
+    """A new private key of one of `KEY_TYPES`; `OperatorError` for any other word."""
+    try:
+        match key_type:
+            case "ecdsa-p256":
+                return ec.generate_private_key(ec.SECP256R1())
+            case "ecdsa-p384":
+                return ec.generate_private_key(ec.SECP384R1())
+            case "ecdsa-p521":
+                return ec.generate_private_key(ec.SECP521R1())
+            case "rsa-1024" | "rsa-2048" | "rsa-3072" | "rsa-4096":  # 1024: for tests of weak keys
+                return rsa.generate_private_key(65537, int(key_type[4:]))
+            case "ed25519":
+                return ed25519.Ed25519PrivateKey.generate()
+            case "ed448":
+                return ed448.Ed448PrivateKey.generate()
+            case "ml-dsa-44":
+                return mldsa.MLDSA44PrivateKey.generate()
+            case "ml-dsa-65":
+                return mldsa.MLDSA65PrivateKey.generate()
+            case "ml-dsa-87":
+                return mldsa.MLDSA87PrivateKey.generate()
+            case _:
+                raise OperatorError(
+                    f"unknown key type {key_type!r}", hint="one of " + ", ".join(KEY_TYPES)
+                )
+    except UnsupportedAlgorithm as error:
+        raise OperatorError(f"this build cannot make {key_type} keys: {error}") from error
+
+
+def signing_hash(key: PrivateKey) -> hashes.HashAlgorithm | None:
+    """The hash that a signature by `key` is made with; None where the algorithm brings its own."""
+    if isinstance(key, ec.EllipticCurvePrivateKey):
+        # RFC 5753 and NIST SP 800-57: a hash as strong as the curve
+        if key.curve.key_size > 384:
+            return hashes.SHA512()
+        return hashes.SHA384() if key.curve.key_size > 256 else hashes.SHA256()
+    if isinstance(key, rsa.RSAPrivateKey):
+        return hashes.SHA256()
+    return None
+
+
+def public_der(key: PrivateKey) -> bytes:
+    """The SubjectPublicKeyInfo of `key`."""
+    return key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+
+
+def fits(key: PrivateKey, certificate: Certificate) -> bool:
+    """True when `key` is the private half of the key in `certificate`."""
+    return public_der(key) == certificate.spki_der
+
+
+def describe(key: PrivateKey) -> str:
+    """For people: "ECDSA P-256", "RSA 2048"; says nothing secret."""
+    return describe_key(key.public_key())
+
+
+def encode(key: PrivateKey, *, passphrase: bytes | None = None) -> bytes:
+    """PKCS#8 PEM, encrypted when there is a passphrase."""
+    encryption: KeySerializationEncryption = NoEncryption()
+    if passphrase:
+        encryption = BestAvailableEncryption(passphrase)
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, encryption)

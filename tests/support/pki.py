@@ -1,0 +1,94 @@
+"""A private CA for tests: fixed instants, keys made once a process, one short line a certificate.
+
+    ca = a_root()                               # "Test Root", ECDSA P-256
+    issuing = an_intermediate(ca)
+    server = a_server(issuing, "localhost", must_staple=True)
+    signer = a_signer(issuing)                  # delegated OCSP signer
+    server.certificate, server.key, server.fullchain_pem, server.key_pem()
+
+Everything is in date at `AT` (and for a year after `BEGIN`); serials are fixed by `serial=`, random
+otherwise. Keyword arguments go to `holdfast.pki.issue` unchanged. Two calls with the same `key_type`
+and the same `who` get the same key: name another `who` (default: the subject) for another key.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from holdfast.pki import issue, keys
+from holdfast.pki.certificate import Certificate
+from holdfast.pki.issue import Authority, Issued
+from holdfast.pki.keys import PrivateKey
+
+BEGIN = datetime(2026, 1, 1, tzinfo=UTC)  # when everything minted here begins
+AT = datetime(2026, 6, 1, 12, 0, tzinfo=UTC)  # the instant at which tests judge
+YEAR = timedelta(days=365)
+
+
+@cache
+def a_key(who: str = "anybody", key_type: str = "ecdsa-p256") -> PrivateKey:
+    """The same key for the same words, within one process."""
+    return keys.generate(key_type)
+
+
+def a_root(
+    name: str = "Test Root", *, key_type: str = "ecdsa-p256", who: str = "", **wishes: Any
+) -> Authority:
+    wishes.setdefault("key", a_key(who or name, key_type))
+    wishes.setdefault("lifetime", 10 * YEAR)
+    return issue.root(name, at=wishes.pop("at", BEGIN), **wishes)
+
+
+def an_intermediate(
+    ca: Authority,
+    name: str = "Test Issuing CA",
+    *,
+    key_type: str = "ecdsa-p256",
+    who: str = "",
+    **wishes: Any,
+) -> Authority:
+    wishes.setdefault("key", a_key(who or name, key_type))
+    wishes.setdefault("lifetime", 5 * YEAR)
+    return ca.intermediate(name, at=wishes.pop("at", BEGIN), **wishes)
+
+
+def a_server(
+    ca: Authority, *names: str, key_type: str = "ecdsa-p256", who: str = "", **wishes: Any
+) -> Issued:
+    """A server certificate; for "localhost", 127.0.0.1 and ::1 when no name is given."""
+    names = names or ("localhost", "127.0.0.1", "::1")
+    wishes.setdefault("key", a_key(who or names[0], key_type))
+    wishes.setdefault("lifetime", YEAR)
+    return ca.server(*names, at=wishes.pop("at", BEGIN), **wishes)
+
+
+def a_signer(
+    ca: Authority,
+    name: str = "Test OCSP Signer",
+    *,
+    key_type: str = "ecdsa-p256",
+    who: str = "",
+    **wishes: Any,
+) -> Issued:
+    """A delegated OCSP signer with id-pkix-ocsp-nocheck, unless the wishes say otherwise."""
+    wishes.setdefault("key", a_key(who or name, key_type))
+    wishes.setdefault("lifetime", YEAR)
+    return ca.delegated_signer(name, at=wishes.pop("at", BEGIN), **wishes)
+
+
+def written(issued: Issued | Authority, folder: Path, name: str = "server") -> tuple[Path, Path]:
+    """`issued` as files: (`name`.pem, leaf first without the root; `name`.key, mode 0600)."""
+    issued = issued.issued if isinstance(issued, Authority) else issued
+    chain, key = folder / f"{name}.pem", folder / f"{name}.key"
+    chain.write_bytes(issued.fullchain_pem)
+    key.touch(mode=0o600)
+    key.write_bytes(issued.key_pem())
+    return chain, key
+
+
+def subjects(certificates: tuple[Certificate, ...]) -> list[str]:
+    """The subjects, for readable assertions about order."""
+    return [c.subject for c in certificates]
