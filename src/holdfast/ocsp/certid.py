@@ -1,0 +1,148 @@
+"""CertID: how OCSP names a certificate; Subject: the certificate that a question is about.
+
+RFC 6960 4.1.1. Two CertIDs are equal when all four fields are; hash parameters NULL and absent
+count as equal (V1), serials are compared whole.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+from holdfast.errors import Malformed
+from holdfast.ocsp import der
+from holdfast.pki.certificate import Certificate
+
+HASH_OIDS = {
+    "sha1": "1.3.14.3.2.26",
+    "sha256": "2.16.840.1.101.3.4.2.1",
+    "sha384": "2.16.840.1.101.3.4.2.2",
+    "sha512": "2.16.840.1.101.3.4.2.3",
+}
+_HASH_NAMES = {oid: name for name, oid in HASH_OIDS.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class CertID:
+    """`hash_algorithm`: "sha1", "sha256", "sha384", "sha512" or, unknown to us, a dotted OID.
+
+    `null_parameters` tells whether the hash's parameters are NULL or absent, so that a CertID is
+    echoed as it came (R2); it takes no part in comparison.
+    """
+
+    hash_algorithm: str
+    issuer_name_hash: bytes
+    issuer_key_hash: bytes
+    serial: int
+    null_parameters: bool = field(default=True, compare=False)
+
+    @classmethod
+    def of(cls, serial: int, issuer: Certificate, hash_algorithm: str = "sha1") -> CertID:
+        """The CertID of the certificate `serial` that `issuer` issued. `ValueError` for a hash
+        that is not of HASH_OIDS."""
+        name_hash, key_hash = issuer_hashes(issuer, hash_algorithm)
+        return cls(hash_algorithm, name_hash, key_hash, serial)
+
+    def encode(self) -> bytes:
+        oid = HASH_OIDS.get(self.hash_algorithm, self.hash_algorithm)
+        return der.sequence(
+            der.sequence(der.encode_oid(oid), der.NULL_DER if self.null_parameters else b""),
+            der.octet_string(self.issuer_name_hash),
+            der.octet_string(self.issuer_key_hash),
+            der.encode_integer(self.serial),
+        )
+
+    @property
+    def key(self) -> str:
+        """64 hex digits, equal for equal CertIDs: a name for files and store keys."""
+        canonical = CertID(
+            self.hash_algorithm, self.issuer_name_hash, self.issuer_key_hash, self.serial
+        )
+        return hashlib.sha256(canonical.encode()).hexdigest()
+
+    def names(self, serial: int, issuer: Certificate) -> bool:
+        """True when this is the CertID of `serial` by `issuer`, by whatever hash it uses."""
+        if self.serial != serial or self.hash_algorithm not in HASH_OIDS:
+            return False
+        return (self.issuer_name_hash, self.issuer_key_hash) == issuer_hashes(
+            issuer, self.hash_algorithm
+        )
+
+
+@lru_cache(maxsize=4096)
+def issuer_hashes(issuer: Certificate, hash_algorithm: str) -> tuple[bytes, bytes]:
+    """(issuerNameHash, issuerKeyHash) of certificates that `issuer` issued."""
+    if hash_algorithm not in HASH_OIDS:
+        raise ValueError(f"CertID hash {hash_algorithm!r} is not one of {', '.join(HASH_OIDS)}")
+    return (
+        hashlib.new(hash_algorithm, issuer.subject_der, usedforsecurity=False).digest(),
+        hashlib.new(hash_algorithm, issuer.key_octets, usedforsecurity=False).digest(),
+    )
+
+
+def read_certid(data: bytes, position: int, end: int, what: str) -> tuple[CertID, int]:
+    """(CertID, position after) of the CertID at `position`."""
+    start, stop = der.take(data, position, end, der.SEQUENCE, what)
+    algorithm_start, algorithm_end = der.take(
+        data, start, stop, der.SEQUENCE, "CertID.hashAlgorithm"
+    )
+    name, null = _hash_algorithm(data[algorithm_start:algorithm_end], algorithm_start)
+    name_start, name_end = der.take(
+        data, algorithm_end, stop, der.OCTET_STRING, "CertID.issuerNameHash"
+    )
+    key_start, key_end = der.take(data, name_end, stop, der.OCTET_STRING, "CertID.issuerKeyHash")
+    serial, after = der.integer(data, key_end, stop, "CertID.serialNumber")
+    if after != stop:
+        der.finish(after, stop, what)
+    return CertID(name, data[name_start:name_end], data[key_start:key_end], serial, null), stop
+
+
+@lru_cache(maxsize=64)
+def _hash_algorithm(content: bytes, offset: int) -> tuple[str, bool]:
+    """(name, parameters are NULL) of an AlgorithmIdentifier's content; others are refused."""
+    what = "CertID.hashAlgorithm"
+    oid, after = der.oid(content, 0, len(content), what)
+    parameters = content[after:]
+    if parameters not in (b"", der.NULL_DER):
+        raise Malformed(what, "parameters that are neither NULL nor absent", offset=offset + after)
+    return _HASH_NAMES.get(oid, oid), parameters == der.NULL_DER
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """The certificate a question is about: its serial and issuer, and the rest where known.
+
+    `leaf` is None when only a CertID was given (a responder's case, and `verify` without --cert).
+    """
+
+    serial: int
+    issuer: Certificate
+    leaf: Certificate | None = None
+    responder_urls: tuple[str, ...] = ()
+
+    @classmethod
+    def of(
+        cls,
+        leaf: Certificate,
+        issuer: Certificate,
+        responder_urls: tuple[str, ...] | None = None,
+    ) -> Subject:
+        """The subject `leaf`; `responder_urls` default to those in it."""
+        urls = leaf.responder_urls if responder_urls is None else responder_urls
+        return cls(leaf.serial, issuer, leaf, urls)
+
+    @property
+    def certid(self) -> CertID:
+        """By SHA-1: what clients ask with (K13), and the key of every store."""
+        return CertID.of(self.serial, self.issuer)
+
+    def certid_by(self, hash_algorithm: str) -> CertID:
+        return CertID.of(self.serial, self.issuer, hash_algorithm)
+
+    @property
+    def name(self) -> str:
+        """For people: the first DNS name, else the subject, else the serial."""
+        if self.leaf is None:
+            return f"serial {self.serial:x}"
+        return self.leaf.names[0] if self.leaf.names else self.leaf.subject
