@@ -1,0 +1,219 @@
+"""TLS without sockets: bytes from the network in, bytes for the network out.
+
+Laws: no I/O, no clock, no logging. Whatever OpenSSL says leaves this floor as `PeerError` or
+`Unavailable` in plain words. `server.py` and `client.py` say what the two ends do.
+"""
+
+from __future__ import annotations
+
+import re
+
+from OpenSSL import SSL
+
+from holdfast.errors import HoldfastError, PeerError, Unavailable
+
+RECORD = 16384  # bytes; RFC 8446 5.1: what one record carries at most, and one SSL_write takes
+APPLICATION_DATA = 23  # RFC 8446 B.1 ContentType
+
+
+class Pipe:
+    """One TLS connection: give it what came with `receive`, send what `outgoing` gives.
+
+    After any call, also one that raised, `outgoing` may hold bytes (an alert, a close_notify).
+    """
+
+    def __init__(self, connection: SSL.Connection) -> None:
+        self._connection = connection
+        self.established = False
+        self.peer_closed = False
+        self._closing = False
+        self._records = _RecordCount()
+
+    def begin(self) -> None:
+        """Start a client's handshake; a server's begins with the first `receive`."""
+        self._handshake()
+
+    def receive(self, data: bytes) -> bytes:
+        """Take ciphertext, give back the plaintext it held.
+
+        Raise `PeerError` when the peer breaks TLS, sends an alert, or offers nothing we share.
+        """
+        if not data:
+            return b""
+        self._connection.bio_write(data)
+        self._records.add(data)
+        if not self.established and not self._handshake():
+            return b""
+        return self._read()
+
+    def eof(self) -> None:
+        """Say that the peer's bytes ended; raise `Unavailable` when the handshake was under way."""
+        if not self.established:
+            raise Unavailable(
+                "the peer closed the connection in the middle of the TLS handshake",
+                failure="tls",
+                hint="the server may not speak TLS on this port, or want another TLS version",
+            )
+        self.peer_closed = True
+
+    def send(self, data: bytes | bytearray | memoryview) -> None:
+        """Encrypt `data`; fetch the records with `outgoing`."""
+        view = memoryview(data)
+        for start in range(0, len(view), RECORD):
+            try:
+                self._connection.send(view[start : start + RECORD])
+            except SSL.Error as error:
+                raise translated(error, "sending") from None
+
+    def outgoing(self) -> bytes:
+        """All the bytes that wait for the network."""
+        parts: list[bytes] = []
+        while True:
+            try:
+                part = self._connection.bio_read(65536)
+            except SSL.Error:
+                break
+            parts.append(part)
+            if len(part) < 65536:
+                break
+        return b"".join(parts)
+
+    def close(self) -> None:
+        """Say close_notify, once; reading goes on until the peer says it too (RFC 8446 6.1)."""
+        if self._closing or not self.established:
+            return
+        self._closing = True
+        try:
+            self._connection.shutdown()
+        except SSL.Error:
+            self.peer_closed = True
+
+    @property
+    def version(self) -> str:
+        """For example "TLSv1.3"."""
+        return self._connection.get_protocol_version_name()
+
+    @property
+    def cipher(self) -> str:
+        return self._connection.get_cipher_name() or ""
+
+    @property
+    def alpn(self) -> str:
+        """The protocol agreed on, "" when none was."""
+        return self._connection.get_alpn_proto_negotiated().decode("ascii", "replace")
+
+    @property
+    def server_name(self) -> str:
+        """What the client named by SNI, "" when nothing."""
+        return (self._connection.get_servername() or b"").decode("ascii", "replace").lower()
+
+    def _handshake(self) -> bool:
+        try:
+            self._connection.do_handshake()
+        except SSL.WantReadError:
+            return False
+        except SSL.Error as error:
+            raise translated(error, "the handshake") from None
+        self.established = True
+        return True
+
+    def _read(self) -> bytes:
+        parts: list[bytes] = []
+        while not self.peer_closed:
+            try:
+                parts.append(self._connection.recv(RECORD))
+            except SSL.WantReadError:
+                self._records.clear()
+                break
+            except SSL.ZeroReturnError:
+                self.peer_closed = True
+            except SSL.Error as error:
+                raise translated(error, "receiving") from None
+            # Python's exception per read is the dear part: stop when no whole record is left
+            if self._records.taken():
+                break
+        return b"".join(parts)
+
+
+class _RecordCount:
+    """Counts whole application data records that were given and not yet read."""
+
+    def __init__(self) -> None:
+        self._header = b""
+        self._left = 0
+        self._kind = APPLICATION_DATA
+        self._whole = 0
+        self._other = False
+
+    def add(self, data: bytes) -> None:
+        position = 0
+        while position < len(data):
+            if self._left:
+                step = min(self._left, len(data) - position)
+                self._left -= step
+                position += step
+            else:
+                take = data[position : position + 5 - len(self._header)]
+                self._header += take
+                position += len(take)
+                if len(self._header) < 5:
+                    return
+                self._kind = self._header[0]
+                self._left = int.from_bytes(self._header[3:5], "big")
+                self._header = b""
+            if not self._left:
+                self._whole += 1
+                self._other = self._other or self._kind != APPLICATION_DATA
+
+    def taken(self) -> bool:
+        """Count one record as read; True when there is surely nothing more to read."""
+        self._whole -= 1
+        return self._whole <= 0 and not self._other
+
+    def clear(self) -> None:
+        self._whole = 0
+        self._other = False
+
+
+# -- errors -----------------------------------------------------------------------------------
+
+_CLEAR = {
+    "alert handshake failure": "the peer found nothing in common (alert handshake_failure)",
+    "alert protocol version": "the peer does not speak this TLS version (alert protocol_version)",
+    "alert unrecognized name": "the peer knows no such name (alert unrecognized_name)",
+    "alert internal error": "the peer failed inside (alert internal_error)",
+    "alert bad certificate": "the peer refused the certificate (alert bad_certificate)",
+    "alert certificate required": "the peer wants a client certificate",
+    "unsupported protocol": "the peer speaks only another TLS version",
+    "no protocols available": "the peer speaks only another TLS version",
+    "wrong version number": "the peer does not speak TLS here",
+    "packet length too long": "the peer does not speak TLS here",
+    "record layer failure": "the peer does not speak TLS here",
+    "http request": "the peer spoke plain HTTP",
+    "https proxy request": "the peer spoke plain HTTP",
+    "no shared cipher": "no cipher in common",
+    "no suitable signature algorithm": "no certificate fits the client's signature algorithms",
+}
+# OpenSSL names an alert after the oldest protocol that has it: "sslv3 alert ...", "tlsv13 alert ..."
+_ALERT = re.compile(r"^(?:\S+ )?(?=alert )")
+
+
+def translated(error: SSL.Error, where: str) -> HoldfastError:
+    if isinstance(error, SSL.SysCallError):
+        return Unavailable(
+            f"TLS: the peer closed the connection in {where}",
+            failure="tls",
+            hint="the server may want another TLS version, or not speak TLS on this port",
+        )
+    return PeerError(f"TLS: {where} failed: {words(error)}")
+
+
+def words(error: SSL.Error) -> str:
+    """The last reason of pyOpenSSL's error queue [(library, function, reason)], in plain words."""
+    queue = error.args[0] if error.args and isinstance(error.args[0], list) else []
+    reasons = [str(entry[-1]) for entry in queue if entry and entry[-1]]
+    for reason in reasons:
+        plain = _ALERT.sub("", reason.lower())
+        if plain in _CLEAR:
+            return _CLEAR[plain]
+    return reasons[0] if reasons else type(error).__name__
