@@ -1,0 +1,41 @@
+# `make demo` and `make test` need Python 3.11 or later and make; the rest comes by itself.
+
+PYTHON ?= python3
+BIN := .venv/bin
+TESTS ?= tests
+DEMO ?=
+
+.PHONY: demo test test-slow bench format check clean setup setup-test
+
+demo: setup
+	@$(BIN)/holdfast demo $(DEMO)
+
+test: check
+	@$(BIN)/python -m pytest -q -n 2 --dist worksteal -m "not slow" $(TESTS)
+
+test-slow: check
+	@$(BIN)/python -m pytest -q -n 2 --dist worksteal -m slow --timeout 1800 $(TESTS)
+
+check: setup-test
+	@tools/step "ruff check" $(BIN)/ruff check -q .
+	@tools/step "ruff format" $(BIN)/ruff format -q --check .
+	@tools/step "mypy --strict" $(BIN)/mypy
+	@tools/step "import laws" $(BIN)/lint-imports
+
+bench: setup-test
+	@$(BIN)/python -m bench
+
+format: setup-test
+	@$(BIN)/ruff check -q --fix .
+	@$(BIN)/ruff format .
+
+clean:
+	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .grimp_cache .hypothesis
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+setup:
+	@$(PYTHON) tools/setup.py run
+
+setup-test:
+	@$(PYTHON) tools/setup.py test
+	@tools/apt-packages
