@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 
+from cryptography.hazmat.primitives.serialization import Encoding
 from OpenSSL import SSL
 
 from holdfast.errors import HoldfastError, PeerError, Unavailable
@@ -103,6 +104,12 @@ class Pipe:
         return self._connection.get_alpn_proto_negotiated().decode("ascii", "replace")
 
     @property
+    def own_certificate(self) -> bytes:
+        """The DER of the certificate this end showed, b"" when it showed none."""
+        certificate = self._connection.get_certificate(as_cryptography=True)
+        return certificate.public_bytes(Encoding.DER) if certificate is not None else b""
+
+    @property
     def server_name(self) -> str:
         """What the client named by SNI, "" when nothing."""
         return (self._connection.get_servername() or b"").decode("ascii", "replace").lower()
@@ -194,7 +201,7 @@ _CLEAR = {
     "no shared cipher": "no cipher in common",
     "no suitable signature algorithm": "no certificate fits the client's signature algorithms",
 }
-# OpenSSL names an alert after the oldest protocol that has it: "sslv3 alert ...", "tlsv13 alert ..."
+# OpenSSL puts a protocol before an alert's name: "sslv3 alert ...", "tlsv13 alert ..."
 _ALERT = re.compile(r"^(?:\S+ )?(?=alert )")
 
 

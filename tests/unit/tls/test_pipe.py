@@ -42,6 +42,13 @@ def shake(client: ClientTLS, server: Pipe) -> None:
     raise AssertionError("the two never fell silent")
 
 
+def feed(pipe: Pipe, *pieces: bytes) -> None:
+    """Give `pieces`, then the end."""
+    for piece in pieces:
+        pipe.receive(piece)
+    pipe.eof()
+
+
 def meet(
     tls: ServerTLS,
     name: str | None = "a.example.com",
@@ -232,7 +239,7 @@ def test_nothing_in_common_is_said_at_both_ends() -> None:
     tls = ServerTLS([of("a.example.com")], staple_for=no_staple)
     client, server = ClientTLS("a.example.com", authentication="rsa"), tls.connection()
     client.begin()
-    with pytest.raises(PeerError, match="signature algorithms|cipher"):
+    with pytest.raises(PeerError, match=r"signature algorithms|cipher"):
         server.receive(client.outgoing())
     with pytest.raises(PeerError, match="nothing in common"):
         client.receive(server.outgoing())
@@ -250,8 +257,7 @@ def test_a_handshake_without_end_is_cut_off() -> None:
     client.begin()
     record = b"\x16\x03\x03\x40\x00" + b"\x02\xff\xff\xff" + bytes(16380)
     with pytest.raises(HoldfastError):
-        for _ in range(100):
-            client.receive(record)
+        feed(client, *[record] * 100)
 
 
 def test_every_cut_of_a_flight_is_an_error_of_ours_or_waiting() -> None:
@@ -266,8 +272,7 @@ def test_every_cut_of_a_flight_is_an_error_of_ours_or_waiting() -> None:
         broken = bytearray(flight)
         broken[position] ^= 0x55
         with pytest.raises(HoldfastError):
-            victim.receive(bytes(broken))
-            victim.eof()
+            feed(victim, bytes(broken))
 
 
 @pytest.mark.parametrize(
