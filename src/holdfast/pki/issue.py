@@ -16,7 +16,7 @@ defaults out; `replace(ca, key=other)` (dataclasses) signs with a key that is no
 
 from __future__ import annotations
 
-import os
+import secrets
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -27,8 +27,9 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from holdfast.errors import OperatorError
-from holdfast.pki import keys
+from holdfast.pki import keys, pem
 from holdfast.pki.certificate import OCSP_SIGNING, Certificate
+from holdfast.pki.crl import REASONS
 from holdfast.pki.extras import (
     AKI,
     BASIC_CONSTRAINTS,
@@ -88,12 +89,12 @@ class Issued:
 
     @property
     def pem(self) -> bytes:
-        return self.certificate.x509.public_bytes(Encoding.PEM)
+        return pem.encode_certificates([self.certificate])
 
     @property
     def chain_pem(self) -> bytes:
         """The issuers alone, without a self-issued root."""
-        return _pem(c for c in self.chain if not c.self_issued)
+        return pem.encode_certificates(c for c in self.chain if not c.self_issued)
 
     @property
     def fullchain_pem(self) -> bytes:
@@ -367,7 +368,7 @@ def root(
 
 def random_serial() -> int:
     """160 random bits less the sign: always 20 octets, never negative (RFC 5280 4.1.2.2)."""
-    octets = bytearray(os.urandom(20))
+    octets = bytearray(secrets.token_bytes(20))
     octets[0] = octets[0] & 0x3F | 0x40
     return int.from_bytes(octets, "big")
 
@@ -400,35 +401,19 @@ def _mint(
     return Certificate.of(signed)
 
 
-# RFC 5280 5.3.1
-_REASONS = {
-    0: x509.ReasonFlags.unspecified,
-    1: x509.ReasonFlags.key_compromise,
-    2: x509.ReasonFlags.ca_compromise,
-    3: x509.ReasonFlags.affiliation_changed,
-    4: x509.ReasonFlags.superseded,
-    5: x509.ReasonFlags.cessation_of_operation,
-    6: x509.ReasonFlags.certificate_hold,
-    8: x509.ReasonFlags.remove_from_crl,
-    9: x509.ReasonFlags.privilege_withdrawn,
-    10: x509.ReasonFlags.aa_compromise,
-}
+_FLAGS = {code: flag for flag, code in REASONS.items()}
 
 
 def _revoked(entry: Revocation) -> x509.RevokedCertificate:
     builder = x509.RevokedCertificateBuilder(entry.serial, None, [])
     builder = builder.revocation_date(whole(entry.at))
     if entry.reason is not None:
-        if entry.reason not in _REASONS:
+        if entry.reason not in _FLAGS:
             raise ValueError(f"{entry.reason} is no CRLReason")
-        builder = builder.add_extension(x509.CRLReason(_REASONS[entry.reason]), False)
+        builder = builder.add_extension(x509.CRLReason(_FLAGS[entry.reason]), False)
     if entry.invalidity_date is not None:
         builder = builder.add_extension(x509.InvalidityDate(whole(entry.invalidity_date)), False)
     if entry.issuer is not None:
         name = x509.DirectoryName(entry.issuer.x509.subject)
         builder = builder.add_extension(x509.CertificateIssuer([name]), True)
     return builder.build()
-
-
-def _pem(certificates: Iterable[Certificate]) -> bytes:
-    return b"".join(c.x509.public_bytes(Encoding.PEM) for c in certificates)
