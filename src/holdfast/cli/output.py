@@ -58,8 +58,6 @@ class Finding(Protocol):
     def message(self) -> str: ...
     @property
     def hint(self) -> str: ...
-    @property
-    def spec(self) -> str: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,17 +136,6 @@ def exit_code(findings: Iterable[Finding], fail_on: str = "fault") -> int:
     """1 if any finding is at or above `fail_on`, else 0."""
     limit = SEVERITIES.index(fail_on)
     return int(any(SEVERITIES.index(f.severity.name.lower()) >= limit for f in findings))
-
-
-def finding_document(finding: Finding) -> dict[str, str]:
-    """One finding as it stands in every JSON document."""
-    return {
-        "code": finding.code,
-        "severity": finding.severity.name.lower(),
-        "message": finding.message,
-        "hint": finding.hint,
-        "spec": finding.spec,
-    }
 
 
 def write_document(document: Mapping[str, Any], stream: TextIO | None = None) -> None:
