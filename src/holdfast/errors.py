@@ -3,12 +3,12 @@
 ::
 
     HoldfastError                 carries a message and a hint; never swallowed
-    ├── OperatorError             settings, files, keys, usage: the operator fixes something (exit 2)
+    ├── OperatorError             settings, files, keys, usage: for the operator to mend (exit 2)
     ├── PeerError                 the other side broke the protocol or refused (exit 3)
-    │   └── Malformed             bytes that are not what they claim to be; names what and where
-    ├── Unavailable               could not find out now; ``retry_after`` seconds when known (exit 3)
+    │   └── Malformed             bytes that are not what they claim; names what and where
+    ├── Unavailable               could not find out now; ``retry_after`` seconds if known (exit 3)
     ├── NotFound                  sure that there is none (exit 3)
-    ├── Rejected                  a response that is not fit to be a staple; carries the verdict (exit 1)
+    ├── Rejected                  a response not fit to be a staple; carries the verdict (exit 1)
     ├── StoreError                a store could not read or write (exit 2)
     └── DeliveryError             a stapled server did not take a staple (exit 3)
 

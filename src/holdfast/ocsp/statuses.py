@@ -14,10 +14,10 @@ class ResponseStatus(IntEnum):
     """OCSPResponseStatus; the members' names are RFC 6960's."""
 
     successful = 0
-    malformedRequest = 1  # noqa: N815
-    internalError = 2  # noqa: N815
-    tryLater = 3  # noqa: N815
-    sigRequired = 5  # noqa: N815
+    malformedRequest = 1
+    internalError = 2
+    tryLater = 3
+    sigRequired = 5
     unauthorized = 6
 
 

@@ -1,0 +1,189 @@
+"""Who signed a response, and whether that one may: V2 and V4, RFC 6960 4.2.2.2.
+
+The signature of a delegate's certificate is checked with the issuer's key, not its name
+(Erlang's CVE-2026-32144 was to skip that), at any position in `certs`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from datetime import datetime
+from functools import lru_cache
+
+from holdfast.errors import Malformed
+from holdfast.ocsp import der
+from holdfast.ocsp.algorithms import read_algorithm, scheme_of
+from holdfast.ocsp.certid import Subject
+from holdfast.ocsp.findings import NOTE, Finding, Profile, finding
+from holdfast.ocsp.policy import Policy
+from holdfast.ocsp.response import BasicResponse, ResponderID, ResponderKey, ResponderName
+from holdfast.ocsp.verdict import SignerRole
+from holdfast.pki.certificate import OCSP_SIGNING, Certificate
+
+Found = tuple[Certificate | None, SignerRole | None]
+
+
+def signed_by_issuer_or_delegate(
+    basic: BasicResponse, subject: Subject, *, at: datetime, policy: Policy, into: list[Finding]
+) -> Found:
+    """(the certificate whose key made the signature, its role); findings go `into` the list.
+
+    The role is None when that certificate may not sign for the subject's issuer, both are None
+    when no certificate at hand made the signature.
+    """
+    scheme = scheme_of(basic.signature_algorithm)
+    if scheme is None:
+        into.append(finding("response-weak-signature", algorithm=_algorithm_text(basic)))
+        return None, None
+    if scheme.weak and not (policy.allow_sha1 and scheme.weak == "SHA-1"):
+        into.append(finding("response-weak-signature", algorithm=scheme.name))
+    issuer = subject.issuer
+    tried: Certificate | None = None
+    for candidate in _candidates(basic, issuer, policy):
+        try:
+            key = candidate.public_key
+        except Malformed:
+            continue
+        tried = tried or candidate
+        if scheme.verifies(key, basic.signature, basic.tbs):
+            return candidate, _role(candidate, issuer, at, policy, into)
+    if tried is None:
+        into.append(_nobody(basic, issuer))
+    else:
+        into.append(finding("response-bad-signature", signer=tried.subject))
+    return None, None
+
+
+def _candidates(basic: BasicResponse, issuer: Certificate, policy: Policy) -> Iterator[Certificate]:
+    """Every certificate that the responderID may mean, the issuer first."""
+    responder_id = basic.responder_id
+    for known in (issuer, *policy.trusted_responders):
+        if _names(responder_id, known):
+            yield known
+    for data in basic.certificates:
+        sent = _parsed(data)
+        if sent is not None and sent != issuer and _names(responder_id, sent):
+            yield sent
+
+
+@lru_cache(maxsize=4096)
+def _names(responder_id: ResponderID, certificate: Certificate) -> bool:
+    match responder_id:
+        case ResponderName(name):
+            return certificate.subject_der == name
+        case ResponderKey(key_hash):
+            digest = hashlib.sha1(certificate.key_octets, usedforsecurity=False).digest()
+            return digest == key_hash
+
+
+@lru_cache(maxsize=1024)
+def _parsed(data: bytes) -> Certificate | None:
+    try:
+        return Certificate(data)
+    except Malformed:
+        return None
+
+
+def _role(
+    signer: Certificate, issuer: Certificate, at: datetime, policy: Policy, into: list[Finding]
+) -> SignerRole | None:
+    """The role in which `signer` may answer for `issuer`, None when it may not."""
+    if not signer.in_date(at):
+        into.append(
+            finding(
+                "response-signer-expired",
+                signer=signer.subject,
+                not_before=signer.not_before,
+                not_after=signer.not_after,
+            )
+        )
+    if signer == issuer or (
+        signer.subject_der == issuer.subject_der and signer.key_octets == issuer.key_octets
+    ):
+        return "issuer"
+    if signer in policy.trusted_responders:
+        return "trusted"
+    return _delegate(signer, issuer, policy, into)
+
+
+def _delegate(
+    signer: Certificate, issuer: Certificate, policy: Policy, into: list[Finding]
+) -> SignerRole | None:
+    issued, weak = issued_by(signer, issuer)
+    reason = ""
+    try:
+        if not issued:
+            reason = "the issuer's key did not sign its certificate"
+        elif not signer.is_delegated_signer:
+            reason = f"its certificate lacks the extended key usage OCSPSigning ({OCSP_SIGNING})"
+        elif signer.is_ca and policy.profile is not Profile.RFC6960:
+            reason = "it is itself a CA, and a delegated signer must not be"
+        elif signer.is_ca:
+            into.append(_unauthorised(signer, issuer, "it is itself a CA", note=True))
+        if not reason and not signer.has_nocheck:
+            into.append(finding("response-signer-without-nocheck", signer=signer.subject))
+    except Malformed as error:
+        reason = f"its certificate cannot be read: {error.message}"
+    if reason:
+        into.append(_unauthorised(signer, issuer, reason))
+        return None
+    if weak and not (policy.allow_sha1 and weak == "SHA-1"):
+        into.append(
+            finding(
+                "response-weak-signature", algorithm=f"a delegate whose certificate uses {weak}"
+            )
+        )
+    return "delegate"
+
+
+@lru_cache(maxsize=4096)
+def issued_by(certificate: Certificate, issuer: Certificate) -> tuple[bool, str]:
+    """(`issuer`'s key made the signature on `certificate`, the weak hash's name or "")."""
+    data = certificate.der
+    what = "Certificate"
+    try:
+        start, stop = der.whole(data, der.SEQUENCE, what)
+        _, tbs_end = der.take(data, start, stop, der.SEQUENCE, what)
+        algorithm, after = read_algorithm(data, tbs_end, stop, what)
+        bits, bits_end = der.bit_string(data, after, stop, what)
+        key = issuer.public_key
+    except Malformed:
+        return False, ""
+    scheme = scheme_of(algorithm)
+    if scheme is None:
+        return False, ""
+    return scheme.verifies(key, data[bits:bits_end], data[start:tbs_end]), scheme.weak
+
+
+def _unauthorised(
+    signer: Certificate, issuer: Certificate, reason: str, *, note: bool = False
+) -> Finding:
+    return finding(
+        "response-signer-unauthorised",
+        severity=NOTE if note else None,
+        signer=signer.subject,
+        issuer=issuer.subject,
+        reason=reason,
+    )
+
+
+def _nobody(basic: BasicResponse, issuer: Certificate) -> Finding:
+    match basic.responder_id:
+        case ResponderName():
+            named = "a responder named in it"
+        case ResponderKey(key_hash):
+            named = f"the key {key_hash.hex()}"
+    unreadable = sum(_parsed(data) is None for data in basic.certificates)
+    reason = "it is not the issuer and sends no certificate of its own"
+    if unreadable:
+        reason = f"{unreadable} of the certificates it sends cannot be read"
+    elif basic.certificates:
+        reason = "none of the certificates it sends has that name or key"
+    return finding(
+        "response-signer-unauthorised", signer=named, issuer=issuer.subject, reason=reason
+    )
+
+
+def _algorithm_text(basic: BasicResponse) -> str:
+    return f"the algorithm {basic.signature_algorithm.oid}, which is not on the list"
