@@ -6,8 +6,9 @@
     signer = a_signer(issuing)                  # delegated OCSP signer
     server.certificate, server.key, server.fullchain_pem, server.key_pem()
 
-Everything is in date at `AT` (and for a year after `BEGIN`); serials are fixed by `serial=`, random
-otherwise. Keyword arguments go to `holdfast.pki.issue` unchanged. Two calls with the same `key_type`
+Everything is in date at `AT` (for a year from `BEGIN`); programs that look at the real clock need
+`at=datetime.now(UTC)`. Serials are random unless `serial=` says otherwise. Keyword arguments go to
+`holdfast.pki.issue` unchanged. Two calls with the same `key_type`
 and the same `who` get the same key: name another `who` (default: the subject) for another key.
 """
 

@@ -7,21 +7,39 @@ RFC 5280; RFC 7633 for must-staple; RFC 6960 4.2.2.2.1 for id-pkix-ocsp-nocheck.
 from __future__ import annotations
 
 import hashlib
+import warnings
+from collections.abc import Callable
 from datetime import datetime
 from functools import cached_property
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, mldsa, padding, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.utils import CryptographyDeprecationWarning
 from cryptography.x509.oid import AuthorityInformationAccessOID
 
 from holdfast.errors import Malformed
+from holdfast.pki.tlv import (
+    CONTEXT_0,
+    CONTEXT_3,
+    SEQUENCE,
+    Element,
+    element,
+    elements,
+    oid_der,
+    tlv,
+)
 
 MUST_STAPLE = x509.ObjectIdentifier("1.3.6.1.5.5.7.1.24")  # RFC 7633 id-pe-tlsfeature
 OCSP_NOCHECK = x509.ObjectIdentifier("1.3.6.1.5.5.7.48.1.5")  # RFC 6960 4.2.2.2.1
 OCSP_SIGNING = "1.3.6.1.5.5.7.3.9"  # RFC 6960 4.2.2.2 id-kp-OCSPSigning
 MAX_CERTIFICATE = 65536  # bytes; the largest seen in the field (ML-DSA, many SANs) is under 32 KiB
+
+# Serials that are not positive are met in the field and no reason for a line on stderr.
+warnings.filterwarnings(
+    "ignore", message="Parsed a serial number", category=CryptographyDeprecationWarning
+)
 
 
 class Certificate:
@@ -54,6 +72,18 @@ class Certificate:
     def __repr__(self) -> str:
         return f"<Certificate {self.subject} serial {self.serial:x}>"
 
+    @cached_property
+    def _fields(self) -> tuple[Element, ...]:
+        """Where TBSCertificate's fields stand (RFC 5280 4.1), without the version."""
+        tbs = self.x509.tbs_certificate_bytes
+        fields = elements(tbs, _first(tbs).start) or []
+        return tuple(f for f in fields if f.tag != CONTEXT_0)
+
+    def _field(self, number: int) -> bytes:
+        """serialNumber, signature, issuer, validity, subject, subjectPublicKeyInfo: 0 to 5."""
+        field = self._fields[number]
+        return self.x509.tbs_certificate_bytes[field.head : field.end]
+
     # -- identity ---------------------------------------------------------------------------
 
     @cached_property
@@ -68,20 +98,22 @@ class Certificate:
     @cached_property
     def subject(self) -> str:
         """RFC 4514 text, for people only; compare `subject_der`."""
-        return _name_text(self.x509.subject)
+        return _name_text(self.subject_der, lambda: self.x509.subject)
 
     @cached_property
     def issuer(self) -> str:
         """RFC 4514 text of the issuer's name, for people only; compare `issuer_der`."""
-        return _name_text(self.x509.issuer)
+        return _name_text(self.issuer_der, lambda: self.x509.issuer)
 
     @cached_property
     def subject_der(self) -> bytes:
-        return self.x509.subject.public_bytes()
+        """The subject's Name as it stands in the certificate: what issuerNameHash covers."""
+        return self._field(4)
 
     @cached_property
     def issuer_der(self) -> bytes:
-        return self.x509.issuer.public_bytes()
+        """The issuer's Name as it stands in the certificate."""
+        return self._field(2)
 
     @cached_property
     def not_before(self) -> datetime:
@@ -108,21 +140,20 @@ class Certificate:
     @cached_property
     def spki_der(self) -> bytes:
         """SubjectPublicKeyInfo as it stands in the certificate, also when no key can be read."""
-        tbs = self.x509.tbs_certificate_bytes
-        position = _content(tbs, 0)
-        if tbs[position] == 0xA0:  # [0] version
-            position = _end(tbs, position)
-        for _ in range(5):  # serialNumber, signature, issuer, validity, subject
-            position = _end(tbs, position)
-        return tbs[position : _end(tbs, position)]
+        return self._field(5)
 
     @cached_property
     def key_octets(self) -> bytes:
         """The subjectPublicKey BIT STRING without its unused-bits octet: what issuerKeyHash
         covers (RFC 6960 4.1.1)."""
         spki = self.spki_der
-        bit_string = _end(spki, _content(spki, 0))
-        return spki[_content(spki, bit_string) + 1 :]
+        parts = elements(spki, _first(spki).start) or []
+        return spki[parts[1].start + 1 : parts[1].end]
+
+    @cached_property
+    def key_sha1(self) -> bytes:
+        """SHA-1 of `key_octets`: ResponderID byKey (RFC 6960 4.2.1)."""
+        return hashlib.sha1(self.key_octets, usedforsecurity=False).digest()
 
     @cached_property
     def key_type(self) -> str:
@@ -132,17 +163,53 @@ class Certificate:
     # -- extensions -------------------------------------------------------------------------
 
     def extension(self, oid: x509.ObjectIdentifier) -> x509.Extension[x509.ExtensionType] | None:
+        """The extension, None when absent; `Malformed` when this very one cannot be read or
+        stands twice: others' faults do not matter."""
+        if self._extensions is None:
+            return self._extension_alone(oid)
         try:
             return self._extensions.get_extension_for_oid(oid)
         except x509.ExtensionNotFound:
             return None
 
     @cached_property
-    def _extensions(self) -> x509.Extensions:
+    def _extensions(self) -> x509.Extensions | None:
+        """None when one of them, at least, cannot be read."""
         try:
             return self.x509.extensions
-        except (ValueError, x509.DuplicateExtension) as error:
-            raise Malformed("Certificate.extensions", str(error)) from error
+        except (ValueError, x509.DuplicateExtension):
+            return None
+
+    def _extension_alone(
+        self, oid: x509.ObjectIdentifier
+    ) -> x509.Extension[x509.ExtensionType] | None:
+        """The same, read from a copy of the certificate that has no other extension."""
+        tbs, fields = self.x509.tbs_certificate_bytes, self._fields
+        listed = next((f for f in fields if f.tag == CONTEXT_3), None)
+        if listed is None:
+            return None
+        inner = element(tbs, listed.start, listed.end)
+        each = elements(tbs, inner.start, inner.end) if inner else None
+        if each is None:
+            raise Malformed("Certificate.extensions", "not a SEQUENCE of extensions")
+        wanted = oid_der(oid.dotted_string)
+        found = [tbs[e.head : e.end] for e in each if tbs.startswith(wanted, e.start, e.end)]
+        if not found:
+            return None
+        what = f"Certificate.extensions {oid.dotted_string}"
+        if len(found) > 1:
+            raise Malformed(what, "stands twice")
+        before = [tbs[f.head : f.end] for f in fields if f.tag != CONTEXT_3]
+        after = self.der[_first(self.der).start :][len(tbs) :]
+        lone = tlv(
+            SEQUENCE,
+            tlv(SEQUENCE, *before, tlv(CONTEXT_3, tlv(SEQUENCE, *found))),
+            after,
+        )
+        try:
+            return x509.load_der_x509_certificate(lone).extensions.get_extension_for_oid(oid)
+        except (ValueError, x509.ExtensionNotFound) as error:
+            raise Malformed(what, str(error)) from error
 
     @cached_property
     def is_ca(self) -> bool:
@@ -255,9 +322,38 @@ class Certificate:
 
         Nothing else is asked: not dates, not basicConstraints.
         """
+        return self.issuer_der == issuer.subject_der and self.signed_with_key_of(issuer)
+
+    def signed_with_key_of(self, issuer: Certificate) -> bool:
+        """True when `issuer`'s key made this certificate's signature, whatever the names say: a
+        renewed or renamed issuer's other certificate does as well (V2)."""
+        outer = elements(self.der, _first(self.der).start) or []
+        if self.der[outer[1].head : outer[1].end] != self._field(1):
+            return False  # RFC 5280 4.1.1.2: the same algorithm inside and outside
+        signature, signed = self.x509.signature, self.x509.tbs_certificate_bytes
         try:
-            self.x509.verify_directly_issued_by(issuer.x509)
-        except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
+            parameters = self.x509.signature_algorithm_parameters
+            match issuer.public_key:
+                case rsa.RSAPublicKey() as key if isinstance(
+                    parameters, (padding.PKCS1v15, padding.PSS)
+                ):
+                    chosen = self.x509.signature_hash_algorithm
+                    if chosen is None:
+                        return False
+                    key.verify(signature, signed, parameters, chosen)
+                case ec.EllipticCurvePublicKey() as key if isinstance(parameters, ec.ECDSA):
+                    key.verify(signature, signed, parameters)
+                case (
+                    ed25519.Ed25519PublicKey()
+                    | ed448.Ed448PublicKey()
+                    | mldsa.MLDSA44PublicKey()
+                    | mldsa.MLDSA65PublicKey()
+                    | mldsa.MLDSA87PublicKey()
+                ) as key if parameters is None:
+                    key.verify(signature, signed)
+                case _:
+                    return False
+        except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm, Malformed):
             return False
         return True
 
@@ -277,23 +373,15 @@ def describe_key(key: object) -> str:
     return {"MLDSA44": "ML-DSA-44", "MLDSA65": "ML-DSA-65", "MLDSA87": "ML-DSA-87"}.get(name, name)
 
 
-def _name_text(name: x509.Name) -> str:
+def _name_text(der: bytes, read: Callable[[], x509.Name]) -> str:
     try:
-        return name.rfc4514_string()
+        return read().rfc4514_string()
     except ValueError:
-        return repr(name.public_bytes()[:64])
+        return f"#{der.hex()}"  # RFC 4514 2.4: hexadecimal for what has no string
 
 
-def _content(der: bytes, position: int) -> int:
-    """Where the content of the TLV at `position` begins; the DER is known to be valid."""
-    length = der[position + 1]
-    return position + 2 + (length & 0x7F if length & 0x80 else 0)
-
-
-def _end(der: bytes, position: int) -> int:
-    """Where the TLV at `position` ends."""
-    length = der[position + 1]
-    if not length & 0x80:
-        return position + 2 + length
-    count = length & 0x7F
-    return position + 2 + count + int.from_bytes(der[position + 2 : position + 2 + count], "big")
+def _first(der: bytes) -> Element:
+    """The element that valid DER begins with."""
+    found = element(der, 0, len(der))
+    assert found is not None
+    return found

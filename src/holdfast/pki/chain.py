@@ -6,13 +6,15 @@ search (K16). Trust is not decided here.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
-from holdfast.errors import OperatorError
+from holdfast.errors import Malformed, OperatorError
 from holdfast.pki.certificate import Certificate
 
 MAX_CHAIN = 16  # certificates; OpenSSL's default verify depth is 100, real chains end at 5
+MAX_WAYS = 64  # ways up that are tried: cross-certificates multiply them
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,59 +33,96 @@ class Chain:
         """The leaf's issuer; the leaf itself when it is self-signed; None when it was not given."""
         if len(self.certificates) > 1:
             return self.certificates[1]
-        leaf = self.certificates[0]
-        return leaf if leaf.self_issued and leaf.signed_by(leaf) else None
+        return self.leaf if _self_signed(self.leaf) else None
 
     @property
     def complete(self) -> bool:
         """True when the last certificate is self-signed."""
-        last = self.certificates[-1]
-        return last.self_issued and last.signed_by(last)
+        return _self_signed(self.certificates[-1])
 
 
 def order(certificates: Sequence[Certificate], *, extra: Iterable[Certificate] = ()) -> Chain:
     """Put `certificates` in order, leaf first, whatever order they came in.
 
-    The leaf is the first that is not a CA, or, if all are, the first that issued none of the
-    others. `extra` certificates may become part of the chain but are not leftover. Raises
-    `OperatorError` when `certificates` is empty.
+    The leaf is the first that is no CA and issued none of the others; failing that, the first that
+    issued none; failing that, the first. Of several ways up the first that ends self-signed is
+    taken, else the longest. `extra` certificates may become part of the chain but are not
+    leftover. Raises `OperatorError` when `certificates` is empty.
     """
     if not certificates:
         raise OperatorError("no certificate given", hint="give a PEM or DER certificate file")
     leaf = _leaf(certificates)
-    pool = list(dict.fromkeys([*certificates, *extra]))
-    chain = [leaf]
-    while len(chain) < MAX_CHAIN:
-        found = find_issuer(chain[-1], [other for other in pool if other not in chain])
-        if found is None:
+    pool: dict[bytes, list[Certificate]] = {}
+    for certificate in dict.fromkeys([*certificates, *extra]):
+        pool.setdefault(certificate.subject_der, []).append(certificate)
+    chain: tuple[Certificate, ...] = (leaf,)
+    for way in islice(_ways_up((leaf,), pool), MAX_WAYS):
+        if _self_signed(way[-1]):
+            chain = way
             break
-        chain.append(found)
+        chain = max(chain, way, key=len)
     leftover = tuple(c for c in dict.fromkeys(certificates) if c not in chain)
-    return Chain(tuple(chain), leftover)
+    return Chain(chain, leftover)
 
 
 def find_issuer(certificate: Certificate, candidates: Iterable[Certificate]) -> Certificate | None:
     """The candidate whose key signed `certificate`: key identifier and name match first, then the
     signature decides. Of several (renewed or cross-signed issuers) the one that ends last."""
+    return next(_issuers(certificate, candidates), None)
+
+
+def _issuers(certificate: Certificate, candidates: Iterable[Certificate]) -> Iterator[Certificate]:
+    """All that `find_issuer` could choose, the best first."""
     named = [c for c in candidates if c.subject_der == certificate.issuer_der]
-    wanted = certificate.authority_key_id
-    by_key = [c for c in named if wanted is not None and c.subject_key_id == wanted]
-    for group in (by_key, named):
-        for candidate in sorted(group, key=lambda c: c.not_after, reverse=True):
-            if certificate.signed_by(candidate):
-                return candidate
-    return None
+    wanted = _key_id(lambda: certificate.authority_key_id)
+    named.sort(key=lambda c: c.not_after, reverse=True)
+    named.sort(key=lambda c: wanted is None or _key_id(lambda: c.subject_key_id) != wanted)
+    return (c for c in named if certificate.signed_by(c))
+
+
+def _ways_up(
+    chain: tuple[Certificate, ...], pool: Mapping[bytes, Sequence[Certificate]]
+) -> Iterator[tuple[Certificate, ...]]:
+    """Every maximal chain that begins with `chain`, depth first."""
+    last = chain[-1]
+    ended = len(chain) >= MAX_CHAIN or _self_signed(last)
+    candidates = [] if ended else [c for c in pool.get(last.issuer_der, ()) if c not in chain]
+    alone = True
+    for issuer in _issuers(last, candidates):
+        alone = False
+        yield from _ways_up((*chain, issuer), pool)
+    if alone:
+        yield chain
 
 
 def _leaf(certificates: Sequence[Certificate]) -> Certificate:
+    issued: dict[bytes, list[Certificate]] = {}
     for certificate in certificates:
-        if not certificate.is_ca:
-            return certificate
-    for certificate in certificates:
-        issued = any(
-            other != certificate and other.issuer_der == certificate.subject_der
-            for other in certificates
-        )
-        if not issued:
-            return certificate
-    return certificates[0]
+        issued.setdefault(certificate.issuer_der, []).append(certificate)
+
+    def rank(certificate: Certificate) -> tuple[bool, bool]:
+        others = (c for c in issued.get(certificate.subject_der, ()) if c != certificate)
+        return any(other.signed_by(certificate) for other in others), _is_ca(certificate)
+
+    return min(certificates, key=rank)
+
+
+def _self_signed(certificate: Certificate) -> bool:
+    return certificate.self_issued and certificate.signed_by(certificate)
+
+
+# An extension that cannot be read orders nothing here; whoever asks for the fact itself is told.
+
+
+def _key_id(fact: Callable[[], bytes | None]) -> bytes | None:
+    try:
+        return fact()
+    except Malformed:
+        return None
+
+
+def _is_ca(certificate: Certificate) -> bool:
+    try:
+        return certificate.is_ca
+    except Malformed:
+        return False

@@ -6,7 +6,7 @@ message. RFC 5958 (PKCS#8), RFC 7468.
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import TypeAlias, cast, get_args
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
@@ -19,12 +19,19 @@ from cryptography.hazmat.primitives.serialization import (
     NoEncryption,
     PrivateFormat,
     PublicFormat,
+    load_der_private_key,
+    load_pem_private_key,
 )
 
 from holdfast.errors import OperatorError
+from holdfast.pki import pem
 from holdfast.pki.certificate import Certificate, describe_key
+from holdfast.pki.kind import Kind
 
 PrivateKey: TypeAlias = CertificateIssuerPrivateKeyTypes  # any key that can sign certificates
+
+MAX_KEY = 1024 * 1024  # bytes; a key with its whole chain in one file stays far below
+_GIVE = "give the private key as PEM or DER (PKCS#8, PKCS#1 or SEC 1)"
 
 KEY_TYPES = (
     "ecdsa-p256",
@@ -104,3 +111,61 @@ def encode(key: PrivateKey, *, passphrase: bytes | None = None) -> bytes:
     if passphrase:
         encryption = BestAvailableEncryption(passphrase)
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, encryption)
+
+
+def load(data: bytes, *, passphrase: bytes | None = None, name: str = "key") -> PrivateKey:
+    """The one private key in `data` (PEM, DER or base64; certificates may stand beside it).
+
+    `name` is the file's, for messages. Raises `OperatorError` when there is none, when there are
+    several, or when the passphrase is missing or wrong.
+    """
+    if not data.strip():
+        raise OperatorError(f"{name}: is empty", hint=_GIVE)
+    blocks = pem.decode(data, name=name, limit=MAX_KEY)
+    found = [b for b in blocks if b.kind in (Kind.PRIVATE_KEY, Kind.ENCRYPTED_KEY)]
+    if not found:
+        kinds = " and ".join(dict.fromkeys(block.kind.value for block in blocks))
+        raise OperatorError(f"{name}: holds no private key, but {kinds}", hint=_GIVE)
+    if len(found) > 1:
+        raise OperatorError(f"{name}: {len(found)} private keys where one belongs", hint=_GIVE)
+    return _loaded(found[0], passphrase, name)
+
+
+def _loaded(block: pem.Block, passphrase: bytes | None, name: str) -> PrivateKey:
+    place = f"{name}, line {block.line}" if block.line else name
+    if block.label == "OPENSSH PRIVATE KEY":
+        raise OperatorError(f"{place}: an OpenSSH key, not one for TLS", hint=_GIVE)
+    encrypted = block.kind is Kind.ENCRYPTED_KEY or any("ENCRYPTED" in h for h in block.headers)
+    if encrypted and not passphrase:
+        raise OperatorError(
+            f"{place}: the private key is encrypted and no passphrase was given",
+            hint="give the file that holds its passphrase",
+        )
+    try:
+        # a passphrase given for a key that needs none is no reason to refuse the key
+        secret = passphrase if encrypted else None
+        if block.headers:  # OpenSSL's old encryption stands in PEM headers
+            key = load_pem_private_key(pem.rewritten(block), secret)
+        else:
+            key = load_der_private_key(block.der, secret)
+    except (ValueError, TypeError, UnsupportedAlgorithm):  # their texts may speak of the content
+        if encrypted:
+            raise OperatorError(
+                f"{place}: the passphrase does not open the private key",
+                hint="see that the passphrase file is this key's; its first line counts",
+            ) from None
+        raise OperatorError(
+            f"{place}: a private key that cannot be read",
+            hint="openssl pkey -in FILE -noout -text shows whether the key is whole",
+        ) from None
+    if not isinstance(key, get_args(PrivateKey)):
+        raise OperatorError(
+            f"{place}: a {type(key).__name__}, which cannot sign",
+            hint="use an RSA, ECDSA, Ed25519, Ed448 or ML-DSA key",
+        )
+    return cast("PrivateKey", key)
+
+
+def passphrase_of(data: bytes) -> bytes:
+    """The passphrase in a passphrase file: its first line without the line end."""
+    return data.split(b"\n", 1)[0].removesuffix(b"\r")

@@ -1,0 +1,184 @@
+"""Trust: a path from a certificate up to an anchor, and which host names a certificate is for.
+
+Laws: pure; the instant is `at`; revocation is not looked at. Paths are RFC 5280 6.1 as
+`cryptography.x509.verification` builds them, with extension rules left permissive, because CAs,
+delegated signers and private CAs' certificates are judged here as well as web servers'.
+Names are RFC 9525: subjectAltName only, never the common name.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.x509.verification import (
+    Criticality,
+    ExtensionPolicy,
+    Policy,
+    PolicyBuilder,
+    Store,
+    VerificationError,
+)
+
+from holdfast.errors import HoldfastError, Malformed, OperatorError
+from holdfast.pki.certificate import Certificate
+from holdfast.pki.chain import MAX_CHAIN, Chain, find_issuer, order
+
+
+class Untrusted(HoldfastError):
+    """No path leads from the certificate to an anchor; `reason` says why in a few words."""
+
+    def __init__(self, certificate: Certificate, reason: str) -> None:
+        super().__init__(
+            f"{certificate.subject}: no trusted path: {reason}",
+            hint="give the CA that it must end at, and every intermediate between",
+        )
+        self.reason = reason
+
+
+def path_to(
+    certificate: Certificate,
+    anchors: Sequence[Certificate],
+    *,
+    intermediates: Iterable[Certificate] = (),
+    at: datetime,
+) -> Chain:
+    """The chain from `certificate` to one of `anchors`, both in it; `Untrusted` when there is none.
+
+    An anchor may be any CA, an intermediate too, and must be in date like the rest; a certificate
+    that is itself an anchor is its own path, whatever its dates.
+    """
+    if not anchors:
+        raise OperatorError("no trust anchor given", hint="give at least one CA certificate")
+    if certificate in anchors:
+        return Chain((certificate,))
+    given = list(dict.fromkeys(intermediates))
+    permitted = ExtensionPolicy.permit_all()
+    issuers = permitted.require_present(x509.BasicConstraints, Criticality.AGNOSTIC, _may_issue)
+    try:
+        verifier = (
+            PolicyBuilder()
+            .store(Store([anchor.x509 for anchor in anchors]))
+            .time(at)
+            .max_chain_depth(MAX_CHAIN)
+            .extension_policies(ca_policy=issuers, ee_policy=permitted)
+            .build_client_verifier()
+        )
+        verified = verifier.verify(certificate.x509, [c.x509 for c in given])
+    except (VerificationError, ValueError, UnsupportedAlgorithm) as error:
+        way = order([certificate], extra=[*given, *anchors]).certificates
+        if "Forbidden" in str(error):  # Ed25519 and Ed448, which the web's rules leave out
+            plain = _plain_path(certificate, anchors, given, at)
+            if plain is not None:
+                return plain
+        raise Untrusted(certificate, _reason(way, anchors, at, error)) from error
+    return Chain(tuple(Certificate.of(c) for c in verified.chain))
+
+
+def _plain_path(
+    certificate: Certificate,
+    anchors: Sequence[Certificate],
+    intermediates: Sequence[Certificate],
+    at: datetime,
+) -> Chain | None:
+    """A path by the parts of RFC 5280 6.1 that need no policies: signatures, dates, CA, path
+    length, key usage. An issuer with any other critical extension ends the search."""
+    path = [certificate]
+    while len(path) < MAX_CHAIN:
+        last = path[-1]
+        if not last.in_date(at):
+            return None
+        usable = [c for c in anchors if c not in path and _plain_issuer(c, len(path) - 1)]
+        anchor = find_issuer(last, usable)
+        if anchor is not None and anchor.in_date(at):
+            return Chain((*path, anchor))
+        usable = [c for c in intermediates if c not in path and _plain_issuer(c, len(path) - 1)]
+        issuer = find_issuer(last, (c for c in usable if c.in_date(at)))
+        if issuer is None:
+            return None
+        path.append(issuer)
+    return None
+
+
+_PLAIN = frozenset({x509.BasicConstraints.oid, x509.KeyUsage.oid})
+
+
+def _plain_issuer(certificate: Certificate, below: int) -> bool:
+    """True when `certificate` may issue with `below` CAs between it and the leaf."""
+    try:
+        critical = {e.oid for e in certificate.x509.extensions if e.critical}
+        constraints = certificate.extension(x509.BasicConstraints.oid)
+        usage = certificate.extension(x509.KeyUsage.oid)
+    except (ValueError, x509.DuplicateExtension, Malformed):
+        return False
+    if not critical <= _PLAIN or not certificate.is_ca or constraints is None:
+        return False
+    if certificate.extension(x509.NameConstraints.oid) is not None:
+        return False
+    if usage is not None and not (
+        isinstance(usage.value, x509.KeyUsage) and usage.value.key_cert_sign
+    ):
+        return False
+    length = getattr(constraints.value, "path_length", None)
+    return length is None or below <= length
+
+
+def _may_issue(_: Policy, __: x509.Certificate, constraints: x509.BasicConstraints) -> None:
+    if not constraints.ca:
+        raise ValueError("an issuer that is not a CA")
+
+
+def _reason(
+    way: Sequence[Certificate], anchors: Sequence[Certificate], at: datetime, error: Exception
+) -> str:
+    """The commonest causes in our words, the verifier's for the rest."""
+    for certificate in way:
+        if not certificate.in_date(at):
+            return f"{certificate.subject} is not in date at {at:%Y-%m-%dT%H:%M:%SZ}"
+    last = way[-1]
+    if last not in anchors:
+        if last.self_issued:
+            return f"it ends at {last.subject}, which is not trusted"
+        return f"the issuer of {last.subject}, {last.issuer}, was not given"
+    words = str(error).removeprefix("validation failed: ").removeprefix("candidates exhausted: ")
+    return words.split(" (encountered processing", 1)[0]
+
+
+def name_matches(certificate: Certificate, host: str) -> bool:
+    """True when `certificate` is for `host`, a DNS name or an IP address (RFC 9525 6)."""
+    found = certificate.extension(x509.SubjectAlternativeName.oid)
+    if found is None or not isinstance(found.value, x509.SubjectAlternativeName):
+        return False
+    bare = host.removeprefix("[").removesuffix("]")
+    try:
+        address = ipaddress.ip_address(bare)
+    except ValueError:
+        wanted = _labels(bare)
+        if wanted is None:
+            return False
+        names = (n.value for n in found.value if isinstance(n, x509.DNSName))
+        return any(_covers(name, wanted) for name in names)
+    return any(n.value == address for n in found.value if isinstance(n, x509.IPAddress))
+
+
+def _labels(host: str) -> list[str] | None:
+    """`host` as lower-case A-labels; None for what is no DNS name."""
+    try:
+        text = host if host.isascii() else host.encode("idna").decode("ascii")
+    except UnicodeError:
+        return None
+    labels = text.lower().removesuffix(".").split(".")
+    return labels if all(labels) and "*" not in text else None
+
+
+def _covers(pattern: str, wanted: list[str]) -> bool:
+    labels = pattern.lower().removesuffix(".").split(".")
+    if len(labels) != len(wanted) or not all(labels):
+        return False
+    if labels[0] == "*":
+        # RFC 9525 6.3: the whole left-most label, and no wildcard for a whole top-level domain
+        return len(labels) > 2 and labels[1:] == wanted[1:]
+    return labels == wanted
