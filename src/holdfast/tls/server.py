@@ -88,7 +88,7 @@ class ServerTLS:
         oldest: Version = "1.2",
         newest: Version = "1.3",
     ) -> None:
-        self._staple_for = staple_for
+        self.staple_for = staple_for
         self._alpn = tuple(name.encode("ascii") for name in alpn)
         self._range = (_VERSIONS[oldest], _VERSIONS[newest])
         self._contexts = self._built(identities)
@@ -145,7 +145,7 @@ class ServerTLS:
         context.set_tlsext_servername_callback(functools.partial(_choose, table))
         if self._alpn:
             context.set_alpn_select_callback(functools.partial(_agree, self._alpn))
-        context.set_ocsp_server_callback(functools.partial(_staple, self._staple_for))
+        context.set_ocsp_server_callback(functools.partial(_staple, self.staple_for))
         return context
 
 
