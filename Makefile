@@ -5,7 +5,7 @@ BIN := .venv/bin
 TESTS ?= tests
 DEMO ?=
 
-.PHONY: demo test test-slow bench format check clean setup setup-test
+.PHONY: demo test test-slow bench format docs check clean setup setup-test
 
 demo: setup
 	@$(BIN)/holdfast demo $(DEMO)
@@ -28,6 +28,11 @@ bench: setup-test
 format: setup-test
 	@$(BIN)/ruff check -q --fix .
 	@$(BIN)/ruff format .
+
+# The pages that are written from the sources and the tests.
+docs: setup-test
+	@$(BIN)/python tests/unit/test_behaviours.py
+	@$(BIN)/python tools/findings_page.py
 
 clean:
 	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .grimp_cache .hypothesis

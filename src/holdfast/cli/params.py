@@ -21,7 +21,7 @@ from holdfast.errors import Malformed, OperatorError
 
 MAX_INPUT = 16 * 1024 * 1024  # bytes; the largest published CRLs are under 10 MB
 
-_DURATION = re.compile(r"(\d{1,9})([smhd])")
+_DURATION = re.compile(r"([0-9]{1,9})([smhd])")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
