@@ -1,63 +1,75 @@
-"""Staples for tests: signed by a test CA, verified as in earnest.
+"""Staples for tests: signed by a private CA and proved by `verify`, with chosen times and status.
 
-    response = an_answer(issuing, server)                    # good, fresh at AT
-    staple = a_staple(issuing, server, Revoked(AT))          # verified
+desk = a_desk()                         # a root that signs for itself, one server certificate
+staple = desk.staple(this_update=T, window=timedelta(days=7))
+desk.response(...)                      # the same, unproved
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from support.pki import AT
-
-from holdfast.ocsp.certid import CertID, Subject
+from holdfast.ocsp.certid import Subject
 from holdfast.ocsp.response import Response, SingleResponse
 from holdfast.ocsp.sign import Signer
 from holdfast.ocsp.staple import Staple
 from holdfast.ocsp.statuses import GOOD, CertificateStatus
 from holdfast.ocsp.verify import verify
 from holdfast.pki.issue import Authority, Issued
+from support.pki import AT, a_root, a_server
 
-WINDOW = timedelta(days=4)
-
-
-def a_subject(ca: Authority, issued: Issued) -> Subject:
-    return Subject.of(issued.certificate, ca.certificate)
+WEEK = timedelta(days=7)
 
 
-def an_answer(
-    ca: Authority,
-    issued: Issued,
-    certificate_status: CertificateStatus = GOOD,
-    *,
-    at: datetime = AT,
-    window: timedelta | None = WINDOW,
-    signer: Issued | None = None,
-    serial: int | None = None,
-    hash_algorithm: str = "sha1",
-) -> bytes:
-    """A response for `issued`, made an hour before `at`. `serial`: about another certificate.
-    `signer` None: the CA itself signs."""
-    begin = at - timedelta(hours=1)
-    single = SingleResponse(
-        CertID.of(serial or issued.certificate.serial, ca.certificate, hash_algorithm),
-        certificate_status,
-        begin,
-        None if window is None else begin + window,
+@dataclass(frozen=True)
+class Desk:
+    """A CA at its counter: `subject` is what it answers for, `signer` what it signs with."""
+
+    ca: Authority
+    server: Issued
+    subject: Subject
+    signer: Signer
+
+    def response(
+        self,
+        this_update: datetime = AT,
+        window: timedelta | None = WEEK,
+        status: CertificateStatus = GOOD,
+        *,
+        produced_at: datetime | None = None,
+    ) -> Response:
+        next_update = None if window is None else this_update + window
+        single = SingleResponse(
+            self.subject.certid, status, this_update=this_update, next_update=next_update
+        )
+        der = self.signer.respond([single], produced_at=produced_at or this_update)
+        return Response.parse(der)
+
+    def staple(
+        self,
+        this_update: datetime = AT,
+        window: timedelta | None = WEEK,
+        status: CertificateStatus = GOOD,
+        *,
+        produced_at: datetime | None = None,
+    ) -> Staple:
+        """Proved at its own thisUpdate."""
+        response = self.response(this_update, window, status, produced_at=produced_at)
+        return verify(response, self.subject, at=this_update)
+
+
+def a_desk(
+    *names: str, signer: Issued | None = None, ca: Authority | None = None, **wishes: object
+) -> Desk:
+    """`signer`: a delegated one, of the same `ca`. `wishes` go to the server certificate."""
+    ca = ca or a_root()
+    wishes.setdefault("responder_urls", ("http://ocsp.test/",))
+    server = a_server(ca, *names, **wishes)
+    who = signer or ca.issued
+    return Desk(
+        ca,
+        server,
+        Subject.of(server.certificate, ca.certificate),
+        Signer(certificate=who.certificate, key=who.key, issuer=ca.certificate),
     )
-    who = signer or ca
-    return Signer(who.certificate, who.key, ca.certificate).respond([single], produced_at=begin)
-
-
-def a_staple(
-    ca: Authority,
-    issued: Issued,
-    certificate_status: CertificateStatus = GOOD,
-    *,
-    at: datetime = AT,
-    window: timedelta | None = WINDOW,
-    signer: Issued | None = None,
-) -> Staple:
-    """The same, verified at `at`."""
-    answer = an_answer(ca, issued, certificate_status, at=at, window=window, signer=signer)
-    return verify(Response.parse(answer), a_subject(ca, issued), at=at)
