@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Literal
 
 from holdfast.errors import DeliveryError, Malformed
 from holdfast.ocsp.certid import CertID
+from holdfast.ocsp.freshness import withdraw_at
 from holdfast.ocsp.staple import Staple
 from holdfast.ocsp.statuses import Good, Revoked
 from holdfast.ocsp.window import SKEW
@@ -82,12 +83,3 @@ class Shelf:
                 and leaf.signed_by(staple.subject.issuer)
             ):
                 yield staple
-
-
-def withdraw_at(staple: Staple) -> datetime:
-    """K4: the end less min(60 s, 5 % of the window); K6: 12 h when there is no nextUpdate."""
-    end = staple.next_update or staple.this_update + timedelta(hours=12)
-    end = min(end, staple.signer.not_after)
-    if staple.subject.leaf is not None:
-        end = min(end, staple.subject.leaf.not_after)
-    return end - min(timedelta(seconds=60), (end - staple.this_update) * 0.05)

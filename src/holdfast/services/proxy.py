@@ -135,6 +135,10 @@ class Proxy:
     def handshakes(self) -> int:
         return self._server.handshakes
 
+    @property
+    def open_connections(self) -> int:
+        return self._server.open_connections
+
     async def close(self, *, grace: float = 5.0) -> None:
         """Stop listening; connections get `grace` seconds to end by themselves."""
         self._page.draining = True

@@ -6,8 +6,6 @@ import asyncio
 from datetime import timedelta
 
 import pytest
-from support.pki import AT, a_key, a_root, a_server, a_signer, an_intermediate
-from support.staples import a_staple, a_subject, an_answer
 
 from holdfast.errors import DeliveryError
 from holdfast.ocsp.certid import Subject
@@ -16,6 +14,8 @@ from holdfast.ocsp.staple import Staple
 from holdfast.ocsp.statuses import UNKNOWN, Revoked
 from holdfast.ocsp.verify import verify
 from holdfast.servers.shelf import Shelf
+from support.answers import a_staple, a_subject, an_answer
+from support.pki import AT, a_key, a_root, a_server, a_signer, an_intermediate
 
 CA = an_intermediate(a_root())
 SERVER = a_server(CA, "localhost")
