@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
@@ -30,8 +30,7 @@ _HASHES: dict[str, hashes.HashAlgorithm] = {
 _HASH_OIDS = {type(value): oid for oid, value in _HASHES.items()}
 
 
-@dataclass(frozen=True, slots=True)
-class AlgorithmIdentifier:
+class AlgorithmIdentifier(NamedTuple):
     """`parameters`: DER of whatever stands there, b"" when absent."""
 
     oid: str
@@ -86,12 +85,20 @@ def scheme_of(algorithm: AlgorithmIdentifier) -> Scheme | None:
 # -- checking ---------------------------------------------------------------------------------
 
 
-def _guarded(check: Callable[[Any, bytes, bytes], None], kind: type) -> Callable[..., bool]:
+@lru_cache(maxsize=64)
+def _is_kind(kind: Any, actual: Any) -> bool:
+    """issubclass, remembered: the key classes are ABCs, which ask a registry each time."""
+    return issubclass(actual, kind)
+
+
+def _guarded(kind: type, *arguments: Any) -> Callable[..., bool]:
+    """key.verify(signature, tbs, *arguments) as a truth value; False for a key of another kind."""
+
     def verifies(key: Any, signature: bytes, tbs: bytes) -> bool:
-        if not isinstance(key, kind):
+        if not _is_kind(kind, key.__class__):
             return False
         try:
-            check(key, signature, tbs)
+            key.verify(signature, tbs, *arguments)
         except (InvalidSignature, ValueError, UnsupportedAlgorithm):
             return False
         return True
@@ -101,31 +108,20 @@ def _guarded(check: Callable[[Any, bytes, bytes], None], kind: type) -> Callable
 
 def _pkcs1(hash_algorithm: hashes.HashAlgorithm) -> Callable[..., bool]:
     pad = padding.PKCS1v15()
-    return _guarded(
-        lambda key, signature, tbs: key.verify(signature, tbs, pad, hash_algorithm),
-        rsa.RSAPublicKey,
-    )
+    return _guarded(rsa.RSAPublicKey, pad, hash_algorithm)
 
 
 def _ecdsa(hash_algorithm: hashes.HashAlgorithm) -> Callable[..., bool]:
-    algorithm = ec.ECDSA(hash_algorithm)
-    return _guarded(
-        lambda key, signature, tbs: key.verify(signature, tbs, algorithm),
-        ec.EllipticCurvePublicKey,
-    )
+    return _guarded(ec.EllipticCurvePublicKey, ec.ECDSA(hash_algorithm))
 
 
 def _mldsa(name: str) -> Callable[..., bool]:
     def verifies(key: Any, signature: bytes, tbs: bytes) -> bool:
         from cryptography.hazmat.primitives.asymmetric import mldsa
 
-        return _guarded(_plain, getattr(mldsa, f"{name}PublicKey"))(key, signature, tbs)
+        return _guarded(getattr(mldsa, f"{name}PublicKey"))(key, signature, tbs)
 
     return verifies
-
-
-def _plain(key: Any, signature: bytes, tbs: bytes) -> None:
-    key.verify(signature, tbs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,8 +163,8 @@ _TABLE: dict[str, _Row] = {
     "1.2.840.10045.4.3.2": _Row(Scheme("ECDSA with SHA-256", "", _ecdsa(hashes.SHA256())), _ABSENT),
     "1.2.840.10045.4.3.3": _Row(Scheme("ECDSA with SHA-384", "", _ecdsa(hashes.SHA384())), _ABSENT),
     "1.2.840.10045.4.3.4": _Row(Scheme("ECDSA with SHA-512", "", _ecdsa(hashes.SHA512())), _ABSENT),
-    "1.3.101.112": _Row(Scheme("Ed25519", "", _guarded(_plain, ed25519.Ed25519PublicKey)), _ABSENT),
-    "1.3.101.113": _Row(Scheme("Ed448", "", _guarded(_plain, ed448.Ed448PublicKey)), _ABSENT),
+    "1.3.101.112": _Row(Scheme("Ed25519", "", _guarded(ed25519.Ed25519PublicKey)), _ABSENT),
+    "1.3.101.113": _Row(Scheme("Ed448", "", _guarded(ed448.Ed448PublicKey)), _ABSENT),
     "2.16.840.1.101.3.4.3.17": _Row(Scheme("ML-DSA-44", "", _mldsa("MLDSA44")), _ABSENT),
     "2.16.840.1.101.3.4.3.18": _Row(Scheme("ML-DSA-65", "", _mldsa("MLDSA65")), _ABSENT),
     "2.16.840.1.101.3.4.3.19": _Row(Scheme("ML-DSA-87", "", _mldsa("MLDSA87")), _ABSENT),
@@ -188,10 +184,7 @@ def _pss_scheme(parameters: bytes) -> Scheme | None:
     return Scheme(
         f"RSA-PSS with {hash_algorithm.name.upper().replace('SHA', 'SHA-')}",
         weak,
-        _guarded(
-            lambda key, signature, tbs: key.verify(signature, tbs, pad, hash_algorithm),
-            rsa.RSAPublicKey,
-        ),
+        _guarded(rsa.RSAPublicKey, pad, hash_algorithm),
     )
 
 

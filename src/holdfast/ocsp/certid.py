@@ -7,8 +7,9 @@ count as equal (V1), serials are compared whole.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 from holdfast.errors import Malformed
 from holdfast.ocsp import der
@@ -23,8 +24,7 @@ HASH_OIDS = {
 _HASH_NAMES = {oid: name for name, oid in HASH_OIDS.items()}
 
 
-@dataclass(frozen=True, slots=True)
-class CertID:
+class CertID(NamedTuple):
     """`hash_algorithm`: "sha1", "sha256", "sha384", "sha512" or, unknown to us, a dotted OID.
 
     `null_parameters` tells whether the hash's parameters are NULL or absent, so that a CertID is
@@ -35,7 +35,16 @@ class CertID:
     issuer_name_hash: bytes
     issuer_key_hash: bytes
     serial: int
-    null_parameters: bool = field(default=True, compare=False)
+    null_parameters: bool = True
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, CertID) and self[:4] == other[:4]
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+    def __hash__(self) -> int:
+        return hash(self[:4])
 
     @classmethod
     def of(cls, serial: int, issuer: Certificate, hash_algorithm: str = "sha1") -> CertID:
@@ -65,47 +74,69 @@ class CertID:
         """True when this is the CertID of `serial` by `issuer`, by whatever hash it uses."""
         if self.serial != serial or self.hash_algorithm not in HASH_OIDS:
             return False
-        return (self.issuer_name_hash, self.issuer_key_hash) == issuer_hashes(
-            issuer, self.hash_algorithm
-        )
+        name_hash, key_hash = issuer_hashes(issuer, self.hash_algorithm)
+        return self.issuer_key_hash == key_hash and self.issuer_name_hash == name_hash
 
 
-@lru_cache(maxsize=4096)
 def issuer_hashes(issuer: Certificate, hash_algorithm: str) -> tuple[bytes, bytes]:
     """(issuerNameHash, issuerKeyHash) of certificates that `issuer` issued."""
+    known = issuer.name_and_key_hashes.get(hash_algorithm)
+    if known is not None:
+        return known
     if hash_algorithm not in HASH_OIDS:
         raise ValueError(f"CertID hash {hash_algorithm!r} is not one of {', '.join(HASH_OIDS)}")
-    return (
+    made = (
         hashlib.new(hash_algorithm, issuer.subject_der, usedforsecurity=False).digest(),
         hashlib.new(hash_algorithm, issuer.key_octets, usedforsecurity=False).digest(),
     )
+    issuer.name_and_key_hashes[hash_algorithm] = made
+    return made
 
 
 def read_certid(data: bytes, position: int, end: int, what: str) -> tuple[CertID, int]:
     """(CertID, position after) of the CertID at `position`."""
     start, stop = der.take(data, position, end, der.SEQUENCE, what)
-    algorithm_start, algorithm_end = der.take(
-        data, start, stop, der.SEQUENCE, "CertID.hashAlgorithm"
-    )
-    name, null = _hash_algorithm(data[algorithm_start:algorithm_end], algorithm_start)
-    name_start, name_end = der.take(
-        data, algorithm_end, stop, der.OCTET_STRING, "CertID.issuerNameHash"
-    )
-    key_start, key_end = der.take(data, name_end, stop, der.OCTET_STRING, "CertID.issuerKeyHash")
-    serial, after = der.integer(data, key_end, stop, "CertID.serialNumber")
+    # The serial is last; what stands before it is the same for a whole CA, so it is read once.
+    try:
+        serial_at = start + 2 + data[start + 1]
+        serial_at += 2 + data[serial_at + 1]
+        serial_at += 2 + data[serial_at + 1]
+    except IndexError:
+        serial_at = stop
+    name, name_hash, key_hash, null = _issuer_part(data[start : min(serial_at, stop)], start)
+    serial, after = der.integer(data, serial_at, stop, "CertID.serialNumber")
     if after != stop:
         der.finish(after, stop, what)
-    return CertID(name, data[name_start:name_end], data[key_start:key_end], serial, null), stop
+    return CertID(name, name_hash, key_hash, serial, null), stop
+
+
+@lru_cache(maxsize=4096)
+def _issuer_part(content: bytes, offset: int) -> tuple[str, bytes, bytes, bool]:
+    """(hash name, issuerNameHash, issuerKeyHash, parameters are NULL), read strictly."""
+    end = len(content)
+    try:
+        start, stop = der.take(content, 0, end, der.SEQUENCE, "CertID.hashAlgorithm")
+        name, null = _hash_algorithm(content[start:stop])
+        name_start, name_end = der.take(
+            content, stop, end, der.OCTET_STRING, "CertID.issuerNameHash"
+        )
+        key_start, key_end = der.take(
+            content, name_end, end, der.OCTET_STRING, "CertID.issuerKeyHash"
+        )
+        der.finish(key_end, end, "CertID")
+    except Malformed as error:
+        raise Malformed(error.what, error.problem, offset=offset + error.offset) from None
+    return name, content[name_start:name_end], content[key_start:key_end], null
 
 
 @lru_cache(maxsize=64)
-def _hash_algorithm(content: bytes, offset: int) -> tuple[str, bool]:
+def _hash_algorithm(content: bytes) -> tuple[str, bool]:
     """(name, parameters are NULL) of an AlgorithmIdentifier's content; others are refused."""
     what = "CertID.hashAlgorithm"
     oid, after = der.oid(content, 0, len(content), what)
     parameters = content[after:]
     if parameters not in (b"", der.NULL_DER):
-        raise Malformed(what, "parameters that are neither NULL nor absent", offset=offset + after)
+        raise Malformed(what, "parameters that are neither NULL nor absent", offset=after)
     return _HASH_NAMES.get(oid, oid), parameters == der.NULL_DER
 
 

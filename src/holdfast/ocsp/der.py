@@ -7,7 +7,6 @@ that offsets in errors count from its start and nothing is copied on the way.
 
 from __future__ import annotations
 
-import re
 from datetime import UTC, datetime
 from functools import lru_cache
 
@@ -32,24 +31,24 @@ def context(number: int, *, constructed: bool = True) -> int:
 def take(data: bytes, position: int, end: int, tag: int, what: str) -> tuple[int, int]:
     """(start, stop) of the content of the element at `position`, which must carry `tag` and lie
     within `end`."""
+    start = position + 2
+    if start <= end and data[position] == tag:
+        length = data[position + 1]
+        if length >= 0x80:
+            start, length = _long_length(data, position, end, what)
+        stop = start + length
+        if stop <= end:
+            return start, stop
+        raise Malformed(
+            what, f"claims {length} bytes where {end - start} are left", offset=position
+        )
     if position >= end:
         raise Malformed(what, "missing", offset=position)
     if data[position] != tag:
         raise Malformed(
             what, f"tag 0x{data[position]:02x} where 0x{tag:02x} belongs", offset=position
         )
-    start = position + 2
-    if start > end:
-        raise Malformed(what, "ends within its header", offset=position)
-    length = data[position + 1]
-    if length >= 0x80:
-        start, length = _long_length(data, position, end, what)
-    stop = start + length
-    if stop > end:
-        raise Malformed(
-            what, f"claims {length} bytes where {end - start} are left", offset=position
-        )
-    return start, stop
+    raise Malformed(what, "ends within its header", offset=position)
 
 
 def element(data: bytes, position: int, end: int, what: str) -> tuple[int, int, int]:
@@ -94,6 +93,8 @@ def _long_length(data: bytes, position: int, end: int, what: str) -> tuple[int, 
 def integer(data: bytes, position: int, end: int, what: str) -> tuple[int, int]:
     """(value, position after) of an INTEGER, minimal, of at most MAX_INTEGER octets."""
     start, stop = take(data, position, end, INTEGER, what)
+    if 1 < stop - start <= MAX_INTEGER and 0 < data[start] < 0x7F:  # surely minimal
+        return int.from_bytes(data[start:stop], "big"), stop
     return integer_content(data, start, stop, what), stop
 
 
@@ -156,7 +157,11 @@ def _dotted(content: bytes) -> str | None:
 def generalized_time(data: bytes, position: int, end: int, what: str) -> tuple[datetime, int]:
     """(aware UTC instant, position after); the form is YYYYMMDDHHMMSSZ and no other
     (RFC 5280 4.1.2.5.2: seconds present, Zulu, no fraction)."""
-    start, stop = take(data, position, end, GENERALIZED_TIME, what)
+    stop = position + 17
+    if stop <= end and data[position : position + 2] == b"\x18\x0f":
+        start = position + 2
+    else:
+        start, stop = take(data, position, end, GENERALIZED_TIME, what)
     instant = _instant(data[start:stop])
     if instant is None:
         shown = data[start : min(stop, start + 24)]
@@ -164,18 +169,13 @@ def generalized_time(data: bytes, position: int, end: int, what: str) -> tuple[d
     return instant, stop
 
 
-_TIME = re.compile(rb"[0-9]{14}Z")
-
-
 @lru_cache(maxsize=1024)
 def _instant(content: bytes) -> datetime | None:
-    if _TIME.fullmatch(content) is None:
+    if len(content) != 15 or content[14] != 0x5A or not content[:14].isdigit():
         return None
+    text = content.decode("ascii")
     try:
-        return datetime(
-            int(content[:4]), int(content[4:6]), int(content[6:8]),
-            int(content[8:10]), int(content[10:12]), int(content[12:14]), tzinfo=UTC,
-        )  # fmt: skip
+        return datetime.fromisoformat(f"{text[:8]}T{text[8:]}")
     except ValueError:
         return None
 

@@ -6,7 +6,6 @@ Whether `Signer` is fit is asked once, when it is loaded (`objection`), and by s
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -56,9 +55,7 @@ class Signer:
     def responder_id(self) -> ResponderID:
         if self.responder == "name":
             return ResponderName(self.certificate.subject_der)
-        return ResponderKey(
-            hashlib.sha1(self.certificate.key_octets, usedforsecurity=False).digest()
-        )
+        return ResponderKey(self.certificate.key_sha1)
 
     @property
     def certificates(self) -> tuple[bytes, ...]:

@@ -6,7 +6,6 @@ The signature of a delegate's certificate is checked with the issuer's key, not 
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from datetime import datetime
 from functools import lru_cache
@@ -40,13 +39,13 @@ def signed_by_issuer_or_delegate(
         into.append(finding("response-weak-signature", algorithm=scheme.name))
     issuer = subject.issuer
     tried: Certificate | None = None
-    for candidate in _candidates(basic, issuer, policy):
-        try:
-            key = candidate.public_key
-        except Malformed:
-            continue
+    if _names(basic.responder_id, issuer) and issuer.has_readable_key:  # nearly always
+        tried = issuer
+        if scheme.verifies(issuer.public_key, basic.signature, basic.tbs):
+            return issuer, _role(issuer, issuer, at, policy, into)
+    for candidate in _others(basic, issuer, policy):
         tried = tried or candidate
-        if scheme.verifies(key, basic.signature, basic.tbs):
+        if scheme.verifies(candidate.public_key, basic.signature, basic.tbs):
             return candidate, _role(candidate, issuer, at, policy, into)
     if tried is None:
         into.append(_nobody(basic, issuer))
@@ -55,26 +54,18 @@ def signed_by_issuer_or_delegate(
     return None, None
 
 
-def _candidates(basic: BasicResponse, issuer: Certificate, policy: Policy) -> Iterator[Certificate]:
-    """Every certificate that the responderID may mean, the issuer first."""
-    responder_id = basic.responder_id
-    for known in (issuer, *policy.trusted_responders):
-        if _names(responder_id, known):
+def _others(basic: BasicResponse, issuer: Certificate, policy: Policy) -> Iterator[Certificate]:
+    """Every certificate but the issuer that the responderID may mean and whose key is readable."""
+    sent = (_parsed(data) for data in basic.certificates)
+    for known in (*policy.trusted_responders, *(one for one in sent if one is not None)):
+        if known != issuer and known.has_readable_key and _names(basic.responder_id, known):
             yield known
-    for data in basic.certificates:
-        sent = _parsed(data)
-        if sent is not None and sent != issuer and _names(responder_id, sent):
-            yield sent
 
 
-@lru_cache(maxsize=4096)
 def _names(responder_id: ResponderID, certificate: Certificate) -> bool:
-    match responder_id:
-        case ResponderName(name):
-            return certificate.subject_der == name
-        case ResponderKey(key_hash):
-            digest = hashlib.sha1(certificate.key_octets, usedforsecurity=False).digest()
-            return digest == key_hash
+    if isinstance(responder_id, ResponderKey):
+        return certificate.key_sha1 == responder_id.key_hash
+    return certificate.subject_der == responder_id.name
 
 
 @lru_cache(maxsize=1024)
@@ -98,7 +89,7 @@ def _role(
                 not_after=signer.not_after,
             )
         )
-    if signer == issuer or (
+    if signer is issuer or (
         signer.subject_der == issuer.subject_der and signer.key_octets == issuer.key_octets
     ):
         return "issuer"

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from holdfast.ocsp.certid import Subject
 from holdfast.ocsp.findings import Finding, Severity, worst
@@ -17,8 +16,7 @@ SignerRole = Literal["issuer", "delegate", "trusted"]
 ABOUT_THE_CERTIFICATE = frozenset({"response-revoked", "response-unknown"})
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(NamedTuple):
     """`response` is None when the bytes did not parse; `single` is the one that decides.
 
     `signer` is the certificate whose key made the signature, authorised or not.
@@ -37,7 +35,7 @@ class Verdict:
         """Authentic, for this certificate, and current, whatever the certificate_status."""
         if self.single is None or self.signer is None:
             return False
-        return all(
+        return not self.findings or all(
             found.severity < Severity.FAULT or found.code in ABOUT_THE_CERTIFICATE
             for found in self.findings
         )

@@ -7,6 +7,7 @@ every finding reported; the verdict is made at the end (V7).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from holdfast.errors import Malformed, Rejected
@@ -67,7 +68,7 @@ def examine(
         window_is_sane(single, signer, policy, findings)
         certificate_status_is_good(single, findings)
     was_produced_in_time(basic, single, subject, policy, findings)
-    if basic.extensions or any(other.extensions for other in basic.singles):
+    if basic.extensions or single is None or single.extensions or len(basic.singles) > 1:
         extensions_are_known(basic, findings)
     if policy.nonce is not None:
         nonce_matches(basic, policy.nonce, findings)
@@ -97,7 +98,10 @@ def names_the_certificate(
     """V1: the single whose CertID matches in all four fields; of several, revoked wins, then
     unknown, then good, and of equals the newest."""
     serial, issuer = subject.serial, subject.issuer
-    matching = [single for single in basic.singles if single.certid.names(serial, issuer)]
+    if len(basic.singles) == 1 and basic.singles[0].certid.names(serial, issuer):
+        matching: Sequence[SingleResponse] = basic.singles
+    else:
+        matching = [single for single in basic.singles if single.certid.names(serial, issuer)]
     if not matching:
         into.append(
             finding(

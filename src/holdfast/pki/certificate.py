@@ -57,6 +57,8 @@ class Certificate:
         except ValueError as error:
             raise Malformed("Certificate", f"not a DER X.509 certificate: {error}") from error
         self.der = der
+        self.name_and_key_hashes: dict[str, tuple[bytes, bytes]] = {}
+        """Digests of the subject's name and key by hash name, kept by who computes them."""
 
     @classmethod
     def of(cls, certificate: x509.Certificate) -> Certificate:
@@ -136,6 +138,14 @@ class Certificate:
             return self.x509.public_key()
         except (ValueError, UnsupportedAlgorithm) as error:
             raise Malformed("Certificate.subjectPublicKeyInfo", str(error)) from error
+
+    @cached_property
+    def has_readable_key(self) -> bool:
+        """False when `public_key` would raise: a curve or an algorithm that is not known here."""
+        try:
+            return self.public_key is not None
+        except Malformed:
+            return False
 
     @cached_property
     def spki_der(self) -> bytes:
