@@ -41,7 +41,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if given in (["--version"], ["-V"]):
         from holdfast.version import __version__
 
-        sys.stdout.write(f"holdfast {__version__}\n")
+        try:
+            sys.stdout.write(f"holdfast {__version__}\n")
+            sys.stdout.flush()
+        except BrokenPipeError:
+            return 141
         return 0
 
     from holdfast.cli.edge import guarded
