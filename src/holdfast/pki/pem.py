@@ -11,22 +11,24 @@ import binascii
 import codecs
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.serialization import Encoding, pkcs7
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from holdfast.errors import HoldfastError, Malformed, OperatorError
 from holdfast.pki.certificate import Certificate
-from holdfast.pki.crl import Crl
 from holdfast.pki.kind import Kind, kind_of
 from holdfast.pki.tlv import SEQUENCE, element, elements
+
+if TYPE_CHECKING:
+    from holdfast.pki.crl import Crl
 
 MAX_INPUT = 64 * 1024 * 1024  # bytes; the largest public CRLs are tens of megabytes
 
 _BEGIN, _END, _DASHES = b"-----BEGIN ", b"-----END ", b"-----"
 
-Parsed = TypeVar("Parsed", Certificate, Crl)
+Parsed = TypeVar("Parsed", Certificate, "Crl")
 
 # RFC 7468 and OpenSSL's pem.h
 _LABELS = {
@@ -107,19 +109,21 @@ def certificates(data: bytes, *, name: str = "", limit: int = MAX_INPUT) -> tupl
         for der in _of_kind(block, Kind.CERTIFICATE, name):
             found.append(_parsed(Certificate, der, block, name))
     if not found:
-        raise _wrong_kind(blocks, "certificate", name)
+        raise _wrong_kind(blocks, Kind.CERTIFICATE, name)
     return tuple(found)
 
 
 def crls(data: bytes, *, name: str = "", limit: int = MAX_INPUT) -> tuple[Crl, ...]:
     """Every CRL in `data`, as they stand, at least one; certificates beside are passed over."""
+    from holdfast.pki.crl import Crl
+
     blocks = decode(data, name=name, limit=limit)
     found: list[Crl] = []
     for block in blocks:
         for der in _of_kind(block, Kind.CRL, name):
             found.append(_parsed(Crl, der, block, name))
     if not found:
-        raise _wrong_kind(blocks, "CRL", name)
+        raise _wrong_kind(blocks, Kind.CRL, name)
     return tuple(found)
 
 
@@ -133,7 +137,7 @@ def single(data: bytes, kind: Kind, *, name: str = "", limit: int = MAX_INPUT) -
     if not fitting and len(blocks) == 1 and blocks[0].kind is Kind.UNKNOWN:
         fitting = [blocks[0]]
     if not fitting:
-        raise _wrong_kind(blocks, kind.value.split(" ", 1)[1], name)
+        raise _wrong_kind(blocks, kind, name)
     if len(fitting) > 1:
         raise _refusal(
             name, f"{len(fitting)} of {kind.value} where one belongs", "give them one by one"
@@ -286,6 +290,9 @@ def _pkcs7(block: Block, name: str) -> list[bytes]:
     held = _signed_data(block.der)
     if held is not None:
         return held
+    # here, because it loads the email package, which few callers need
+    from cryptography.hazmat.primitives.serialization import pkcs7
+
     try:  # BER, which some exporters write
         found = pkcs7.load_der_pkcs7_certificates(block.der)
     except (ValueError, UnsupportedAlgorithm) as error:
@@ -328,13 +335,13 @@ def _parsed(parse: Callable[[bytes], Parsed], der: bytes, block: Block, name: st
         ) from error
 
 
-def _wrong_kind(blocks: tuple[Block, ...], wanted: str, name: str) -> HoldfastError:
+def _wrong_kind(blocks: tuple[Block, ...], wanted: Kind, name: str) -> HoldfastError:
     kinds = list(dict.fromkeys(block.kind for block in blocks))
     if kinds == [Kind.UNKNOWN]:
-        return _refusal(name, f"holds no {wanted}", _USUAL)
+        return _refusal(name, "holds no " + wanted.value.split(" ", 1)[1], _USUAL)
     what = " and ".join(kind.value for kind in kinds)
     hint = next((_WAY_OUT[kind] for kind in kinds if kind in _WAY_OUT), _USUAL)
-    return _refusal(name, f"is {what}, not a {wanted}", hint)
+    return _refusal(name, f"is {what}, not {wanted.value}", hint)
 
 
 def _looks_like(data: bytes) -> str:
