@@ -19,19 +19,27 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+
 from holdfast.pki import issue, keys
 from holdfast.pki.certificate import Certificate
 from holdfast.pki.issue import Authority, Issued
 from holdfast.pki.keys import PrivateKey
+from holdfast.pki.tlv import elements, oid_der, tlv
 
 BEGIN = datetime(2026, 1, 1, tzinfo=UTC)  # when everything minted here begins
 AT = datetime(2026, 6, 1, 12, 0, tzinfo=UTC)  # the instant at which tests judge
 YEAR = timedelta(days=365)
 
 
-@cache
 def a_key(who: str = "anybody", key_type: str = "ecdsa-p256") -> PrivateKey:
     """The same key for the same words, within one process."""
+    return _made(who, key_type)
+
+
+@cache
+def _made(who: str, key_type: str) -> PrivateKey:
     return keys.generate(key_type)
 
 
@@ -45,6 +53,7 @@ def a_root(
 
 def an_intermediate(
     ca: Authority,
+    /,
     name: str = "Test Issuing CA",
     *,
     key_type: str = "ecdsa-p256",
@@ -57,7 +66,7 @@ def an_intermediate(
 
 
 def a_server(
-    ca: Authority, *names: str, key_type: str = "ecdsa-p256", who: str = "", **wishes: Any
+    ca: Authority, /, *names: str, key_type: str = "ecdsa-p256", who: str = "", **wishes: Any
 ) -> Issued:
     """A server certificate; for "localhost", 127.0.0.1 and ::1 when no name is given."""
     names = names or ("localhost", "127.0.0.1", "::1")
@@ -68,6 +77,7 @@ def a_server(
 
 def a_signer(
     ca: Authority,
+    /,
     name: str = "Test OCSP Signer",
     *,
     key_type: str = "ecdsa-p256",
@@ -78,6 +88,40 @@ def a_signer(
     wishes.setdefault("key", a_key(who or name, key_type))
     wishes.setdefault("lifetime", YEAR)
     return ca.delegated_signer(name, at=wishes.pop("at", BEGIN), **wishes)
+
+
+def resigned(
+    certificate: Certificate,
+    key: PrivateKey,
+    *,
+    serial: int | None = None,
+    spki: bytes | None = None,
+    extensions: bytes | None = None,
+    sha1: bool = False,
+) -> bytes:
+    """The DER of `certificate` with what no builder makes: a zero, negative or endless `serial`,
+    an unreadable `spki`, any `extensions` (the elements within the SEQUENCE), a SHA-1 signature;
+    signed again with `key`, which must be ECDSA P-256."""
+    assert isinstance(key, ec.EllipticCurvePrivateKey)
+    outer = elements(certificate.der, 0)
+    assert outer is not None
+    tbs = elements(certificate.der, outer[0].start)
+    assert tbs is not None
+    fields = elements(certificate.der, tbs[0].start, tbs[0].end)
+    assert fields is not None
+    parts = [certificate.der[f.head : f.end] for f in fields]
+    algorithm = tlv(0x30, oid_der("1.2.840.10045.4.1" if sha1 else "1.2.840.10045.4.3.2"))
+    parts[2] = algorithm
+    if serial is not None:
+        length = (serial + (serial < 0)).bit_length() // 8 + 1
+        parts[1] = tlv(0x02, serial.to_bytes(length, "big", signed=True))
+    if spki is not None:
+        parts[6] = spki
+    if extensions is not None:
+        parts[-1] = tlv(0xA3, tlv(0x30, extensions))
+    signed = tlv(0x30, *parts)
+    signature = key.sign(signed, ec.ECDSA(hashes.SHA1() if sha1 else hashes.SHA256()))
+    return tlv(0x30, signed, algorithm, tlv(0x03, b"\x00" + signature))
 
 
 def written(issued: Issued | Authority, folder: Path, name: str = "server") -> tuple[Path, Path]:

@@ -84,7 +84,7 @@ class Crl:
         return hash(self.der)
 
     def __repr__(self) -> str:
-        return f"<Crl {self.issuer} number {self.number}>"
+        return f"<Crl {self.issuer} of {self.this_update:%Y-%m-%dT%H:%M:%SZ}>"
 
     @cached_property
     def issuer_der(self) -> bytes:

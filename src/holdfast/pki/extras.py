@@ -51,7 +51,7 @@ def merged(extensions: Iterable[Extra], omit: Collection[Oid]) -> list[Extra]:
 def whole(instant: datetime) -> datetime:
     """Whole seconds of aware UTC: all that RFC 5280 4.1.2.5 can carry."""
     if instant.tzinfo is None:
-        raise ValueError("the instant has no time zone")
+        raise OperatorError(f"{instant} has no time zone", hint="give an aware instant, in UTC")
     return instant.astimezone(UTC).replace(microsecond=0)
 
 

@@ -276,15 +276,16 @@ class Authority:
         """Any certificate: only the key identifiers are added to `extensions`, of which later ones
         replace earlier ones of the same OID. It ends no later than its issuer, unless `not_after`
         says so."""
+        begin = whole(not_before or at)
         if not_after is None:
-            not_after = min((not_before or at) + lifetime, self.certificate.not_after)
+            not_after = min(begin + lifetime, self.certificate.not_after)
         return _mint(
             subject=subject,
             issuer=self.certificate.x509.subject,
             public_key=key,
             signing_key=self.key,
             serial=serial,
-            not_before=not_before or at,
+            not_before=begin,
             not_after=not_after,
             extensions=[subject_key_id(key), self._authority_key_id(), *extensions],
             omit=omit,
