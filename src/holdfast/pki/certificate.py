@@ -23,6 +23,7 @@ from holdfast.errors import Malformed
 from holdfast.pki.tlv import (
     CONTEXT_0,
     CONTEXT_3,
+    INTEGER,
     SEQUENCE,
     Element,
     element,
@@ -32,9 +33,23 @@ from holdfast.pki.tlv import (
 )
 
 MUST_STAPLE = x509.ObjectIdentifier("1.3.6.1.5.5.7.1.24")  # RFC 7633 id-pe-tlsfeature
+STATUS_REQUEST = 5  # RFC 6066 8: the TLS extension number that RFC 7633 requires
 OCSP_NOCHECK = x509.ObjectIdentifier("1.3.6.1.5.5.7.48.1.5")  # RFC 6960 4.2.2.2.1
 OCSP_SIGNING = "1.3.6.1.5.5.7.3.9"  # RFC 6960 4.2.2.2 id-kp-OCSPSigning
 MAX_CERTIFICATE = 65536  # bytes; the largest seen in the field (ML-DSA, many SANs) is under 32 KiB
+
+# What cryptography raises for bytes that it cannot make sense of, KeyError (a TLS feature without
+# a name) and OverflowError (a date without a day) included
+UNREADABLE = (
+    ValueError,
+    TypeError,
+    KeyError,
+    OverflowError,
+    UnsupportedAlgorithm,
+    x509.InvalidVersion,
+    x509.DuplicateExtension,
+    x509.UnsupportedGeneralNameType,
+)
 
 # Serials that are not positive are met in the field and no reason for a line on stderr.
 warnings.filterwarnings(
@@ -54,7 +69,7 @@ class Certificate:
             raise Malformed("Certificate", f"{len(der)} bytes, more than {MAX_CERTIFICATE}")
         try:
             self.x509 = x509.load_der_x509_certificate(der)
-        except ValueError as error:
+        except UNREADABLE as error:
             raise Malformed("Certificate", f"not a DER X.509 certificate: {error}") from error
         self.der = der
         self.name_and_key_hashes: dict[str, tuple[bytes, bytes]] = {}
@@ -136,7 +151,7 @@ class Certificate:
         """The key as `cryptography` gives it; `Malformed` when it has none that can be read."""
         try:
             return self.x509.public_key()
-        except (ValueError, UnsupportedAlgorithm) as error:
+        except UNREADABLE as error:
             raise Malformed("Certificate.subjectPublicKeyInfo", str(error)) from error
 
     @cached_property
@@ -187,29 +202,21 @@ class Certificate:
         """None when one of them, at least, cannot be read."""
         try:
             return self.x509.extensions
-        except (ValueError, x509.DuplicateExtension):
+        except UNREADABLE:
             return None
 
     def _extension_alone(
         self, oid: x509.ObjectIdentifier
     ) -> x509.Extension[x509.ExtensionType] | None:
         """The same, read from a copy of the certificate that has no other extension."""
-        tbs, fields = self.x509.tbs_certificate_bytes, self._fields
-        listed = next((f for f in fields if f.tag == CONTEXT_3), None)
-        if listed is None:
-            return None
-        inner = element(tbs, listed.start, listed.end)
-        each = elements(tbs, inner.start, inner.end) if inner else None
-        if each is None:
-            raise Malformed("Certificate.extensions", "not a SEQUENCE of extensions")
-        wanted = oid_der(oid.dotted_string)
-        found = [tbs[e.head : e.end] for e in each if tbs.startswith(wanted, e.start, e.end)]
+        found = self._raw_extensions(oid)
         if not found:
             return None
         what = f"Certificate.extensions {oid.dotted_string}"
         if len(found) > 1:
             raise Malformed(what, "stands twice")
-        before = [tbs[f.head : f.end] for f in fields if f.tag != CONTEXT_3]
+        tbs = self.x509.tbs_certificate_bytes
+        before = [tbs[f.head : f.end] for f in self._fields if f.tag != CONTEXT_3]
         after = self.der[_first(self.der).start :][len(tbs) :]
         lone = tlv(
             SEQUENCE,
@@ -218,8 +225,21 @@ class Certificate:
         )
         try:
             return x509.load_der_x509_certificate(lone).extensions.get_extension_for_oid(oid)
-        except (ValueError, x509.ExtensionNotFound) as error:
+        except (*UNREADABLE, x509.ExtensionNotFound) as error:
             raise Malformed(what, str(error)) from error
+
+    def _raw_extensions(self, oid: x509.ObjectIdentifier) -> list[bytes]:
+        """The DER of each Extension with `oid`, as it stands."""
+        tbs = self.x509.tbs_certificate_bytes
+        listed = next((f for f in self._fields if f.tag == CONTEXT_3), None)
+        if listed is None:
+            return []
+        inner = element(tbs, listed.start, listed.end)
+        each = elements(tbs, inner.start, inner.end) if inner else None
+        if each is None:
+            raise Malformed("Certificate.extensions", "not a SEQUENCE of extensions")
+        wanted = oid_der(oid.dotted_string)
+        return [tbs[e.head : e.end] for e in each if tbs.startswith(wanted, e.start, e.end)]
 
     @cached_property
     def is_ca(self) -> bool:
@@ -251,15 +271,29 @@ class Certificate:
     @cached_property
     def must_staple(self) -> bool:
         """RFC 7633: the TLS feature extension names status_request (5)."""
-        found = self.extension(MUST_STAPLE)
-        if found is None or not isinstance(found.value, x509.TLSFeature):
-            return False
-        return x509.TLSFeatureType.status_request in list(found.value)
+        return self._tls_features is not None and STATUS_REQUEST in self._tls_features[1]
 
     @cached_property
     def must_staple_critical(self) -> bool:
-        found = self.extension(MUST_STAPLE)
-        return found is not None and found.critical
+        return self._tls_features is not None and self._tls_features[0]
+
+    @cached_property
+    def _tls_features(self) -> tuple[bool, tuple[int, ...]] | None:
+        """(critical, features), None when absent. Read here, because cryptography refuses
+        features that it has no name for."""
+        found = self._raw_extensions(MUST_STAPLE)
+        if not found:
+            return None
+        der = found[0]
+        parts = elements(der, _first(der).start) or []
+        value = der[parts[-1].start : parts[-1].end] if parts else b""
+        listed = element(value, 0, len(value))
+        features = elements(value, listed.start) if listed and listed.tag == SEQUENCE else None
+        if features is None or any(f.tag != INTEGER for f in features):
+            raise Malformed("Certificate.extensions TLSFeature", "not a SEQUENCE of INTEGER")
+        critical = len(parts) == 3 and der[parts[1].start : parts[1].end] == b"\xff"
+        numbers = (int.from_bytes(value[f.start : f.end], "big", signed=True) for f in features)
+        return critical, tuple(numbers)
 
     @cached_property
     def names(self) -> tuple[str, ...]:
@@ -363,7 +397,7 @@ class Certificate:
                     key.verify(signature, signed)
                 case _:
                     return False
-        except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm, Malformed):
+        except (*UNREADABLE, InvalidSignature, Malformed):
             return False
         return True
 
@@ -386,7 +420,7 @@ def describe_key(key: object) -> str:
 def _name_text(der: bytes, read: Callable[[], x509.Name]) -> str:
     try:
         return read().rfc4514_string()
-    except ValueError:
+    except UNREADABLE:
         return f"#{der.hex()}"  # RFC 4514 2.4: hexadecimal for what has no string
 
 

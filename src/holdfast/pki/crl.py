@@ -14,10 +14,9 @@ from functools import cached_property
 from typing import TypeVar
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
 
 from holdfast.errors import Malformed, OperatorError
-from holdfast.pki.certificate import Certificate
+from holdfast.pki.certificate import UNREADABLE, Certificate
 from holdfast.pki.tlv import INTEGER, element, elements
 
 MAX_CRL = 64 * 1024 * 1024  # bytes; the largest public CRLs are tens of megabytes
@@ -73,7 +72,7 @@ class Crl:
             raise Malformed("CertificateList", f"{len(der)} bytes, more than {MAX_CRL}")
         try:
             self.x509 = x509.load_der_x509_crl(der)
-        except ValueError as error:
+        except UNREADABLE as error:
             raise Malformed("CertificateList", f"not a DER CRL: {error}") from error
         self.der = der
 
@@ -104,8 +103,8 @@ class Crl:
         """RFC 4514 text, for people only; compare `issuer_der`."""
         try:
             return self.x509.issuer.rfc4514_string()
-        except ValueError:
-            return self.issuer_der.hex()
+        except UNREADABLE:
+            return f"#{self.issuer_der.hex()}"
 
     @cached_property
     def this_update(self) -> datetime:
@@ -125,7 +124,7 @@ class Crl:
     def _extensions(self) -> x509.Extensions:
         try:
             return self.x509.extensions
-        except (ValueError, x509.DuplicateExtension) as error:
+        except UNREADABLE as error:
             raise Malformed("CertificateList.crlExtensions", str(error)) from error
 
     @cached_property
@@ -208,7 +207,7 @@ class Crl:
         if not self.indirect and not self.is_delta and name == self.issuer_der:
             try:  # without reading every entry
                 found = self.x509.get_revoked_certificate_by_serial_number(serial)
-            except (ValueError, OverflowError) as error:
+            except UNREADABLE as error:
                 raise Malformed("CertificateList.revokedCertificates", str(error)) from error
             return None if found is None else _entry(found, name)
         return self.entries.get((name, serial))
@@ -233,7 +232,7 @@ class Crl:
                 if named is not None:
                     issuer = _directory_name(named)
                 yield _entry(revoked, issuer)
-        except (ValueError, x509.DuplicateExtension) as error:
+        except UNREADABLE as error:
             raise Malformed("CertificateList.revokedCertificates", str(error)) from error
 
     # -- relations --------------------------------------------------------------------------
@@ -244,7 +243,7 @@ class Crl:
             return False
         try:
             return self.x509.is_signature_valid(issuer.x509.public_key())  # type: ignore[arg-type]
-        except (ValueError, TypeError, UnsupportedAlgorithm):
+        except UNREADABLE:
             return False
 
 
@@ -315,7 +314,7 @@ def _entry(revoked: x509.RevokedCertificate, issuer_der: bytes) -> CrlEntry:
     try:
         reason = _value(revoked.extensions, x509.CRLReason)
         invalid = _value(revoked.extensions, x509.InvalidityDate)
-    except (ValueError, x509.DuplicateExtension) as error:
+    except UNREADABLE as error:
         raise Malformed("CertificateList.crlEntryExtensions", str(error)) from error
     return CrlEntry(
         issuer_der,

@@ -25,7 +25,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from holdfast.errors import OperatorError
 from holdfast.pki import pem
-from holdfast.pki.certificate import Certificate, describe_key
+from holdfast.pki.certificate import UNREADABLE, Certificate, describe_key
 from holdfast.pki.kind import Kind
 
 PrivateKey: TypeAlias = CertificateIssuerPrivateKeyTypes  # any key that can sign certificates
@@ -148,7 +148,7 @@ def _loaded(block: pem.Block, passphrase: bytes | None, name: str) -> PrivateKey
             key = load_pem_private_key(pem.rewritten(block), secret)
         else:
             key = load_der_private_key(block.der, secret)
-    except (ValueError, TypeError, UnsupportedAlgorithm):  # their texts may speak of the content
+    except UNREADABLE:  # their texts may speak of the content
         if encrypted:
             raise OperatorError(
                 f"{place}: the passphrase does not open the private key",

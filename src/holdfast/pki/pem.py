@@ -13,11 +13,10 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from holdfast.errors import HoldfastError, Malformed, OperatorError
-from holdfast.pki.certificate import Certificate
+from holdfast.pki.certificate import UNREADABLE, Certificate
 from holdfast.pki.kind import Kind, kind_of
 from holdfast.pki.tlv import SEQUENCE, element, elements
 
@@ -295,7 +294,7 @@ def _pkcs7(block: Block, name: str) -> list[bytes]:
 
     try:  # BER, which some exporters write
         found = pkcs7.load_der_pkcs7_certificates(block.der)
-    except (ValueError, UnsupportedAlgorithm) as error:
+    except UNREADABLE as error:
         raise _refusal(
             name, f"a PKCS#7 bundle that cannot be read: {error}", _USUAL, line=block.line
         ) from error

@@ -13,7 +13,6 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.x509.verification import (
     Criticality,
     ExtensionPolicy,
@@ -24,7 +23,7 @@ from cryptography.x509.verification import (
 )
 
 from holdfast.errors import HoldfastError, Malformed, OperatorError
-from holdfast.pki.certificate import Certificate
+from holdfast.pki.certificate import UNREADABLE, Certificate
 from holdfast.pki.chain import MAX_CHAIN, Chain, find_issuer, order
 
 
@@ -68,7 +67,7 @@ def path_to(
             .build_client_verifier()
         )
         verified = verifier.verify(certificate.x509, [c.x509 for c in given])
-    except (VerificationError, ValueError, UnsupportedAlgorithm) as error:
+    except (VerificationError, *UNREADABLE) as error:
         way = order([certificate], extra=[*given, *anchors]).certificates
         if "Forbidden" in str(error):  # Ed25519 and Ed448, which the web's rules leave out
             plain = _plain_path(certificate, anchors, given, at)
@@ -112,7 +111,7 @@ def _plain_issuer(certificate: Certificate, below: int) -> bool:
         critical = {e.oid for e in certificate.x509.extensions if e.critical}
         constraints = certificate.extension(x509.BasicConstraints.oid)
         usage = certificate.extension(x509.KeyUsage.oid)
-    except (ValueError, x509.DuplicateExtension, Malformed):
+    except (*UNREADABLE, Malformed):
         return False
     if not critical <= _PLAIN or not certificate.is_ca or constraints is None:
         return False

@@ -149,3 +149,17 @@ def test_must_staple_may_be_critical() -> None:
     leaf = a_server(CA, extensions=[issue.Extra(feature, True)]).certificate
     assert leaf.must_staple
     assert leaf.must_staple_critical
+
+
+def test_must_staple_beside_a_feature_without_a_name() -> None:
+    """cryptography raises KeyError for these."""
+    both = issue.raw("1.3.6.1.5.5.7.1.24", bytes.fromhex("3006020200ff020105"))
+    leaf = a_server(CA, "f.example", extensions=[both]).certificate
+    assert leaf.must_staple
+    assert leaf.names == ("f.example",)
+    other = issue.raw("1.3.6.1.5.5.7.1.24", bytes.fromhex("3004020200ff"), critical=True)
+    assert not a_server(CA, extensions=[other]).certificate.must_staple
+    assert a_server(CA, extensions=[other]).certificate.must_staple_critical
+    junk = issue.raw("1.3.6.1.5.5.7.1.24", b"\xff")
+    with pytest.raises(Malformed, match="TLSFeature"):
+        _ = a_server(CA, extensions=[junk]).certificate.must_staple
