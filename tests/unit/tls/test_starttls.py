@@ -1,0 +1,174 @@
+"""Every row of the STARTTLS table: a transcript that agrees, and red twins that do not."""
+
+from __future__ import annotations
+
+import contextlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from holdfast.errors import Malformed, PeerError
+from holdfast.tls.starttls import DIALOGUES, MAX_DIALOGUE, Refused, Starttls
+
+_MYSQL = b"\x4a\x00\x00\x00\x0a8.0.36\x00" + bytes(4) + b"abcdefgh\x00"
+_MYSQL_REST = b"\xff\x02\x00\xff\xdf\x15" + bytes(10) + b"ijklmnopqrst\x00caching_sha2_password\x00"
+
+
+def mysql(flags: bytes) -> bytes:
+    body = _MYSQL[4:] + flags + _MYSQL_REST
+    return len(body).to_bytes(3, "little") + b"\x00" + body
+
+
+LDAP_OK = bytes.fromhex("300c02010178070a010004000400")
+LDAP_LONG = bytes.fromhex("308400000010020101788400000007") + bytes.fromhex("0a010004000400")
+LDAP_NO = bytes.fromhex("300c02010178070a010204000400")
+RDP_OK = bytes.fromhex("030000130ed000001234000200080001000000")
+RDP_NO = bytes.fromhex("030000130ed000001234000300080002000000")
+
+# scheme, what the server says in turn (None: it waits for us), and what we must have said
+GREEN = [
+    (
+        "smtp",
+        [b"220-mail\r\n220 ESMTP\r\n", b"250-mail\r\n250-STARTTLS\r\n250 HELP\r\n", b"220 go\r\n"],
+        [b"EHLO", b"STARTTLS\r\n"],
+    ),
+    ("smtp", [b"220 m\n", b"250-m\n250 starttls\n", b"220 go\n"], [b"EHLO"]),
+    ("lmtp", [b"220 m\r\n", b"250-m\r\n250 STARTTLS\r\n", b"220 go\r\n"], [b"LHLO"]),
+    ("imap", [b"* OK ready\r\n", b"* CAPABILITY X\r\na1 OK begin\r\n"], [b"a1 STARTTLS\r\n"]),
+    ("pop3", [b"+OK ready\r\n", b"+OK begin\r\n"], [b"STLS\r\n"]),
+    ("ftp", [b"220-Welcome\r\nto us\r\n220 ready\r\n", b"234 go\r\n"], [b"AUTH TLS\r\n"]),
+    (
+        "xmpp",
+        [
+            b"<?xml version='1.0'?><stream:stream id='1'><stream:features><starttls "
+            b"xmlns='urn:ietf:params:xml:ns:xmpp-tls'><required/></starttls></stream:features>",
+            b"<proceed xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>",
+        ],
+        [b"to='h.example'", b"jabber:client", b"<starttls"],
+    ),
+    (
+        "xmpp-server",
+        [
+            b"<stream:stream><stream:features><starttls xmlns="
+            b"'urn:ietf:params:xml:ns:xmpp-tls'/></stream:features>",
+            b"<proceed xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>",
+        ],
+        [b"jabber:server"],
+    ),
+    ("ldap", [LDAP_OK], [b"1.3.6.1.4.1.1466.20037"]),
+    ("ldap", [LDAP_LONG], []),
+    ("postgres", [b"S"], [bytes.fromhex("0000000804d2162f")]),
+    ("mysql", [mysql(b"\xff\xff")], [b"\x20\x00\x00\x01"]),
+    (
+        "sieve",
+        [b'"IMPLEMENTATION" "x"\r\n"STARTTLS"\r\nOK "ready"\r\n', b'OK "begin"\r\n'],
+        [b"STARTTLS\r\n"],
+    ),
+    ("nntp", [b"200 news\r\n", b"382 go\r\n"], [b"STARTTLS\r\n"]),
+    ("irc", [b":irc NOTICE * :looking\r\n:irc 670 * :go\r\n"], [b"STARTTLS\r\n"]),
+    ("rdp", [RDP_OK], [b"\x03\x00\x00\x13"]),
+]
+
+RED = [
+    ("smtp", [b"554 no\r\n"]),
+    ("smtp", [b"220 m\r\n", b"250 HELP\r\n"]),
+    ("smtp", [b"220 m\r\n", b"250-STARTTLSX\r\n250 HELP\r\n"]),
+    ("smtp", [b"220 m\r\n", b"250 STARTTLS\r\n", b"454 not now\r\n"]),
+    ("smtp", [b"SSH-2.0-OpenSSH_9.2\r\n"]),
+    ("lmtp", [b"220 m\r\n", b"500 what\r\n"]),
+    ("imap", [b"* BYE\r\n"]),
+    ("imap", [b"* PREAUTH hello\r\n"]),
+    ("imap", [b"* OK\r\n", b"a1 NO never\r\n"]),
+    ("imap", [b"* OK\r\n", b"* a1 OK\r\na1 BAD what\r\n"]),
+    ("pop3", [b"-ERR\r\n"]),
+    ("pop3", [b"+OK\r\n", b"-ERR\r\n"]),
+    ("ftp", [b"220 x\r\n", b"500 what\r\n"]),
+    ("xmpp", [b"<stream:stream><stream:features><bind/></stream:features>"]),
+    ("xmpp", [b"<stream:error><host-unknown/></stream:error>"]),
+    (
+        "xmpp",
+        [
+            b"<stream:features><starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>"
+            b"</stream:features>",
+            b"<failure xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>",
+        ],
+    ),
+    ("xmpp-server", [b"<stream:features/>"]),
+    ("ldap", [LDAP_NO]),
+    ("ldap", [b"HTTP/1.1 400\r\n"]),
+    ("postgres", [b"N"]),
+    ("postgres", [b"E"]),
+    ("mysql", [mysql(b"\xff\xf7")]),
+    ("mysql", [b"\x45\x00\x00\x00\xffj\x04Host is not allowed" + bytes(60)]),
+    ("sieve", [b'"IMPLEMENTATION" "x"\r\nOK\r\n']),
+    ("sieve", [b'"STARTTLS"\r\nOK\r\n', b"NO\r\n"]),
+    ("nntp", [b"400 closed\r\n"]),
+    ("nntp", [b"200 x\r\n", b"580 no\r\n"]),
+    ("irc", [b":irc 691 * :no\r\n"]),
+    ("irc", [b":irc 421 * STARTTLS :Unknown command\r\n"]),
+    ("rdp", [RDP_NO]),
+]
+
+
+def talk(scheme: str, said: list[bytes], *, piece: int = 1 << 20) -> bytes:
+    """Play the server; gives what the client said."""
+    dialogue = Starttls(scheme, host="h.example")
+    ours = dialogue.outgoing()
+    for message in said:
+        assert not dialogue.done
+        for start in range(0, len(message), piece):
+            dialogue.receive(message[start : start + piece])
+        ours += dialogue.outgoing()
+    assert dialogue.done
+    return ours
+
+
+def test_every_row_has_a_transcript_and_a_red_twin() -> None:
+    assert {row[0] for row in GREEN} == set(DIALOGUES) == {row[0] for row in RED}
+
+
+@pytest.mark.parametrize(("scheme", "said", "ours"), GREEN)
+@pytest.mark.parametrize("piece", [1 << 20, 1])
+def test_an_agreement_in_any_pieces(
+    scheme: str, said: list[bytes], ours: list[bytes], piece: int
+) -> None:
+    spoken = talk(scheme, said, piece=piece)
+    for words in ours:
+        assert words in spoken
+
+
+@pytest.mark.parametrize(("scheme", "said"), RED)
+def test_red_a_refusal_is_told_with_the_servers_words(scheme: str, said: list[bytes]) -> None:
+    with pytest.raises(Refused, match=f"^{scheme}: "):
+        talk(scheme, said)
+
+
+@pytest.mark.parametrize(("scheme", "said", "ours"), GREEN)
+def test_red_plain_text_after_the_agreement_is_refused(
+    scheme: str, said: list[bytes], ours: list[bytes]
+) -> None:
+    """CVE-2011-0411: a command injected behind STARTTLS in one segment."""
+    with pytest.raises(Malformed, match="in the clear"):
+        talk(scheme, [*said[:-1], said[-1] + b"\x16"])
+
+
+@pytest.mark.parametrize("scheme", sorted(DIALOGUES))
+def test_an_end_before_tls_is_a_refusal(scheme: str) -> None:
+    with pytest.raises(Refused, match="closed the connection"):
+        Starttls(scheme, host="h.example").eof()
+
+
+@pytest.mark.parametrize("scheme", sorted(DIALOGUES))
+def test_endless_talk_is_cut_off(scheme: str) -> None:
+    dialogue = Starttls(scheme, host="h.example")
+    with pytest.raises(PeerError):
+        dialogue.receive(b"220-" * (MAX_DIALOGUE // 4 + 1))
+
+
+@given(st.sampled_from(sorted(DIALOGUES)), st.lists(st.binary(max_size=60), max_size=6))
+def test_any_bytes_are_a_peers_error_or_waited_for(scheme: str, pieces: list[bytes]) -> None:
+    dialogue = Starttls(scheme, host="h.example")
+    with contextlib.suppress(PeerError):
+        for piece in pieces:
+            dialogue.receive(piece)
