@@ -5,7 +5,7 @@ BIN := .venv/bin
 TESTS ?= tests
 DEMO ?=
 
-.PHONY: demo test test-slow bench format docs check clean setup setup-test
+.PHONY: demo test test-slow bench format docs picture check clean setup setup-test
 
 demo: setup
 	@$(BIN)/holdfast demo $(DEMO)
@@ -33,6 +33,10 @@ format: setup-test
 docs: setup-test
 	@$(BIN)/python tests/unit/test_behaviours.py
 	@$(BIN)/python tools/findings_page.py
+
+# docs/images/demo.svg from a run of the demo.
+picture: setup-test
+	@$(BIN)/python tools/demo_picture.py
 
 clean:
 	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .grimp_cache .hypothesis
