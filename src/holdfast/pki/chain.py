@@ -65,6 +65,16 @@ def order(certificates: Sequence[Certificate], *, extra: Iterable[Certificate] =
     return Chain(chain, leftover)
 
 
+def load_chain(*files: bytes, name: str = "") -> Chain:
+    """The chain in `files` (PEM, DER, PKCS#7 or base64 each, in any order), leaf first.
+
+    `name` stands in messages. Raises `OperatorError` when a file holds no certificate.
+    """
+    from holdfast.pki import pem
+
+    return order([c for data in files for c in pem.certificates(data, name=name)])
+
+
 def find_issuer(certificate: Certificate, candidates: Iterable[Certificate]) -> Certificate | None:
     """The candidate whose key signed `certificate`: key identifier and name match first, then the
     signature decides. Of several (renewed or cross-signed issuers) the one that ends last."""
