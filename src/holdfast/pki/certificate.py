@@ -7,19 +7,17 @@ RFC 5280; RFC 7633 for must-staple; RFC 6960 4.2.2.2.1 for id-pkix-ocsp-nocheck.
 from __future__ import annotations
 
 import hashlib
-import warnings
 from collections.abc import Callable
 from datetime import datetime
 from functools import cached_property
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, mldsa, padding, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
-from cryptography.utils import CryptographyDeprecationWarning
 from cryptography.x509.oid import AuthorityInformationAccessOID
 
 from holdfast.errors import Malformed
+from holdfast.pki.signature import made_by
 from holdfast.pki.tlv import (
     CONTEXT_0,
     CONTEXT_3,
@@ -31,30 +29,13 @@ from holdfast.pki.tlv import (
     oid_der,
     tlv,
 )
+from holdfast.pki.unreadable import UNREADABLE
 
 MUST_STAPLE = x509.ObjectIdentifier("1.3.6.1.5.5.7.1.24")  # RFC 7633 id-pe-tlsfeature
 STATUS_REQUEST = 5  # RFC 6066 8: the TLS extension number that RFC 7633 requires
 OCSP_NOCHECK = x509.ObjectIdentifier("1.3.6.1.5.5.7.48.1.5")  # RFC 6960 4.2.2.2.1
 OCSP_SIGNING = "1.3.6.1.5.5.7.3.9"  # RFC 6960 4.2.2.2 id-kp-OCSPSigning
 MAX_CERTIFICATE = 65536  # bytes; the largest seen in the field (ML-DSA, many SANs) is under 32 KiB
-
-# What cryptography raises for bytes that it cannot make sense of, KeyError (a TLS feature without
-# a name) and OverflowError (a date without a day) included
-UNREADABLE = (
-    ValueError,
-    TypeError,
-    KeyError,
-    OverflowError,
-    UnsupportedAlgorithm,
-    x509.InvalidVersion,
-    x509.DuplicateExtension,
-    x509.UnsupportedGeneralNameType,
-)
-
-# Serials that are not positive are met in the field and no reason for a line on stderr.
-warnings.filterwarnings(
-    "ignore", message="Parsed a serial number", category=CryptographyDeprecationWarning
-)
 
 
 class Certificate:
@@ -90,16 +71,26 @@ class Certificate:
         return f"<Certificate {self.subject} serial {self.serial:x}>"
 
     @cached_property
+    def _outer(self) -> tuple[Element, ...]:
+        """TBSCertificate, signatureAlgorithm, signature (RFC 5280 4.1)."""
+        return tuple(elements(self.der, _first(self.der).start) or ())
+
+    @cached_property
+    def _tbs(self) -> bytes:
+        """What is signed, as it stands."""
+        return self.der[self._outer[0].head : self._outer[0].end]
+
+    @cached_property
     def _fields(self) -> tuple[Element, ...]:
         """Where TBSCertificate's fields stand (RFC 5280 4.1), without the version."""
-        tbs = self.x509.tbs_certificate_bytes
+        tbs = self._tbs
         fields = elements(tbs, _first(tbs).start) or []
         return tuple(f for f in fields if f.tag != CONTEXT_0)
 
     def _field(self, number: int) -> bytes:
         """serialNumber, signature, issuer, validity, subject, subjectPublicKeyInfo: 0 to 5."""
         field = self._fields[number]
-        return self.x509.tbs_certificate_bytes[field.head : field.end]
+        return self._tbs[field.head : field.end]
 
     # -- identity ---------------------------------------------------------------------------
 
@@ -215,9 +206,9 @@ class Certificate:
         what = f"Certificate.extensions {oid.dotted_string}"
         if len(found) > 1:
             raise Malformed(what, "stands twice")
-        tbs = self.x509.tbs_certificate_bytes
+        tbs = self._tbs
         before = [tbs[f.head : f.end] for f in self._fields if f.tag != CONTEXT_3]
-        after = self.der[_first(self.der).start :][len(tbs) :]
+        after = self.der[self._outer[0].end :]
         lone = tlv(
             SEQUENCE,
             tlv(SEQUENCE, *before, tlv(CONTEXT_3, tlv(SEQUENCE, *found))),
@@ -230,7 +221,7 @@ class Certificate:
 
     def _raw_extensions(self, oid: x509.ObjectIdentifier) -> list[bytes]:
         """The DER of each Extension with `oid`, as it stands."""
-        tbs = self.x509.tbs_certificate_bytes
+        tbs = self._tbs
         listed = next((f for f in self._fields if f.tag == CONTEXT_3), None)
         if listed is None:
             return []
@@ -371,35 +362,19 @@ class Certificate:
     def signed_with_key_of(self, issuer: Certificate) -> bool:
         """True when `issuer`'s key made this certificate's signature, whatever the names say: a
         renewed or renamed issuer's other certificate does as well (V2)."""
-        outer = elements(self.der, _first(self.der).start) or []
-        if self.der[outer[1].head : outer[1].end] != self._field(1):
+        outer = self._outer[1]
+        if self.der[outer.head : outer.end] != self._field(1):
             return False  # RFC 5280 4.1.1.2: the same algorithm inside and outside
-        signature, signed = self.x509.signature, self.x509.tbs_certificate_bytes
         try:
-            parameters = self.x509.signature_algorithm_parameters
-            match issuer.public_key:
-                case rsa.RSAPublicKey() as key if isinstance(
-                    parameters, (padding.PKCS1v15, padding.PSS)
-                ):
-                    chosen = self.x509.signature_hash_algorithm
-                    if chosen is None:
-                        return False
-                    key.verify(signature, signed, parameters, chosen)
-                case ec.EllipticCurvePublicKey() as key if isinstance(parameters, ec.ECDSA):
-                    key.verify(signature, signed, parameters)
-                case (
-                    ed25519.Ed25519PublicKey()
-                    | ed448.Ed448PublicKey()
-                    | mldsa.MLDSA44PublicKey()
-                    | mldsa.MLDSA65PublicKey()
-                    | mldsa.MLDSA87PublicKey()
-                ) as key if parameters is None:
-                    key.verify(signature, signed)
-                case _:
-                    return False
-        except (*UNREADABLE, InvalidSignature, Malformed):
+            return made_by(
+                issuer.public_key,
+                signature=self.x509.signature,
+                signed=self._tbs,
+                parameters=self.x509.signature_algorithm_parameters,
+                digest=self.x509.signature_hash_algorithm,
+            )
+        except (*UNREADABLE, Malformed):
             return False
-        return True
 
 
 def describe_key(key: object) -> str:

@@ -6,8 +6,9 @@ search (K16). Trust is not decided here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import islice
 
 from holdfast.errors import Malformed, OperatorError
@@ -55,8 +56,13 @@ def order(certificates: Sequence[Certificate], *, extra: Iterable[Certificate] =
     pool: dict[bytes, list[Certificate]] = {}
     for certificate in dict.fromkeys([*certificates, *extra]):
         pool.setdefault(certificate.subject_der, []).append(certificate)
+
+    @cache  # so that hostile pools cost each signature once
+    def issuers(certificate: Certificate) -> tuple[Certificate, ...]:
+        return tuple(_issuers(certificate, pool.get(certificate.issuer_der, ())))
+
     chain: tuple[Certificate, ...] = (leaf,)
-    for way in islice(_ways_up((leaf,), pool), MAX_WAYS):
+    for way in islice(_ways_up((leaf,), issuers), MAX_WAYS):
         if _self_signed(way[-1]):
             chain = way
             break
@@ -91,18 +97,16 @@ def _issuers(certificate: Certificate, candidates: Iterable[Certificate]) -> Ite
 
 
 def _ways_up(
-    chain: tuple[Certificate, ...], pool: Mapping[bytes, Sequence[Certificate]]
+    chain: tuple[Certificate, ...], issuers: Callable[[Certificate], Sequence[Certificate]]
 ) -> Iterator[tuple[Certificate, ...]]:
     """Every maximal chain that begins with `chain`, depth first."""
     last = chain[-1]
     ended = len(chain) >= MAX_CHAIN or _self_signed(last)
-    candidates = [] if ended else [c for c in pool.get(last.issuer_der, ()) if c not in chain]
-    alone = True
-    for issuer in _issuers(last, candidates):
-        alone = False
-        yield from _ways_up((*chain, issuer), pool)
-    if alone:
+    above = [] if ended else [c for c in issuers(last) if c not in chain]
+    if not above:
         yield chain
+    for issuer in above:
+        yield from _ways_up((*chain, issuer), issuers)
 
 
 def _leaf(certificates: Sequence[Certificate]) -> Certificate:

@@ -16,8 +16,9 @@ from typing import TypeVar
 from cryptography import x509
 
 from holdfast.errors import Malformed, OperatorError
-from holdfast.pki.certificate import UNREADABLE, Certificate
+from holdfast.pki.certificate import Certificate
 from holdfast.pki.tlv import INTEGER, element, elements
+from holdfast.pki.unreadable import UNREADABLE
 
 MAX_CRL = 64 * 1024 * 1024  # bytes; the largest public CRLs are tens of megabytes
 

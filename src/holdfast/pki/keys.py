@@ -25,8 +25,9 @@ from cryptography.hazmat.primitives.serialization import (
 
 from holdfast.errors import OperatorError
 from holdfast.pki import pem
-from holdfast.pki.certificate import UNREADABLE, Certificate, describe_key
+from holdfast.pki.certificate import Certificate, describe_key
 from holdfast.pki.kind import Kind
+from holdfast.pki.unreadable import UNREADABLE
 
 PrivateKey: TypeAlias = CertificateIssuerPrivateKeyTypes  # any key that can sign certificates
 

@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, TypeVar
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from holdfast.errors import HoldfastError, Malformed, OperatorError
-from holdfast.pki.certificate import UNREADABLE, Certificate
+from holdfast.pki.certificate import Certificate
 from holdfast.pki.kind import Kind, kind_of
 from holdfast.pki.tlv import SEQUENCE, element, elements
+from holdfast.pki.unreadable import UNREADABLE
 
 if TYPE_CHECKING:
     from holdfast.pki.crl import Crl

@@ -23,8 +23,9 @@ from cryptography.x509.verification import (
 )
 
 from holdfast.errors import HoldfastError, Malformed, OperatorError
-from holdfast.pki.certificate import UNREADABLE, Certificate
+from holdfast.pki.certificate import Certificate
 from holdfast.pki.chain import MAX_CHAIN, Chain, find_issuer, order
+from holdfast.pki.unreadable import UNREADABLE
 
 
 class Untrusted(HoldfastError):
