@@ -1,0 +1,231 @@
+"""OpenSSL's index.txt, read and written: the database of `openssl ca`, and what `openssl ocsp
+-index` answers from. One line a certificate, six fields between tabs:
+
+    V|R|E  notAfter  revocation date[,reason[,more]]  serial (hex)  file  subject
+
+Laws: read whole, again when it changes (time of change, size, inode), never in halves; a line that
+cannot be read is a `StoreError` with file and line, because passing it over could pass over a
+revocation. Serials are compared as numbers, so leading zeros and odd lengths do not matter; two
+lines of one serial are refused, as `openssl ca` and `openssl ocsp` refuse them. An empty file is
+valid. A `\\` before a tab keeps the tab; lines that begin with `#` and blank ones are passed over.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from holdfast.errors import StoreError
+from holdfast.ocsp.statuses import RevocationReason
+from holdfast.seams import LedgerEntry
+
+_HEX = re.compile("[0-9A-Fa-f]{1,64}")
+MAX_INDEX = 1 << 30  # bytes; ten million lines
+
+# What `openssl ca` writes for -crl_hold and -crl_compromise, and what each means as a CRLReason
+# (apps/lib/apps.c, unpack_revinfo).
+_MORE = {
+    "holdinstruction": RevocationReason.CERTIFICATE_HOLD,
+    "keytime": RevocationReason.KEY_COMPROMISE,
+    "cakeytime": RevocationReason.CA_COMPROMISE,
+}
+# The reasons that OpenSSL has no word for: a line with one stops `openssl ca -gencrl`.
+_UNWRITABLE = {RevocationReason.PRIVILEGE_WITHDRAWN, RevocationReason.AA_COMPROMISE}
+
+ATTRIBUTES = b"unique_subject = no\n"
+"""What belongs into index.txt.attr: without it OpenSSL refuses two valid certificates of one
+subject, which every renewal makes."""
+
+
+class IndexTxt:
+    """The `Ledger` in the index.txt at `path`."""
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        self._lock = threading.Lock()
+        self._seen: tuple[int, int, int] | None = None
+        self._entries: Mapping[int, LedgerEntry] = {}
+        self._trouble: StoreError | None = None
+
+    @property
+    def blocking(self) -> bool:
+        return True
+
+    def entry(self, serial: int, /) -> LedgerEntry | None:
+        return self._current().get(serial)
+
+    def entries(self) -> Iterator[LedgerEntry]:
+        return iter(list(self._current().values()))
+
+    def _current(self) -> Mapping[int, LedgerEntry]:
+        with self._lock:
+            try:
+                seen = _identity(os.stat(self.path))
+                if seen != self._seen:
+                    self._load()
+            except OSError as error:
+                self._seen = None
+                reason = error.strerror or str(error)
+                raise StoreError(
+                    f"cannot read {self.path}: {reason}",
+                    hint="give the index.txt of the CA; an empty file is valid",
+                ) from error
+            if self._trouble is not None:
+                raise self._trouble.with_traceback(None)
+            return self._entries
+
+    def _load(self) -> None:
+        with open(self.path, "rb") as file:
+            seen = _identity(os.fstat(file.fileno()))
+            data = file.read(MAX_INDEX + 1)
+        self._trouble = None
+        try:
+            if len(data) > MAX_INDEX:
+                raise StoreError(f"{self.path}: larger than {MAX_INDEX} bytes")
+            self._entries = read_index(data, name=str(self.path))
+        except StoreError as error:
+            self._trouble = error
+        self._seen = seen
+
+
+def read_index(data: bytes, *, name: str = "index.txt") -> dict[int, LedgerEntry]:
+    """The entries of an index.txt by serial, in order; `StoreError` naming the line otherwise."""
+    entries: dict[int, LedgerEntry] = {}
+    lines: dict[int, int] = {}
+    for number, raw in enumerate(data.split(b"\n"), start=1):
+        line = raw.removesuffix(b"\r")
+        if not line.strip() or line.startswith(b"#"):
+            continue
+        try:
+            entry = _entry(line.decode("utf-8", "replace"))
+        except _Bad as bad:
+            raise StoreError(
+                f"{name}:{number}: {bad}",
+                hint="mend the line by hand, or write the file anew (`holdfast ca export`)",
+            ) from None
+        if entry.serial in entries:
+            raise StoreError(
+                f"{name}:{number}: serial {entry.serial:X} stands in line "
+                f"{lines[entry.serial]} already",
+                hint="take one of the two lines out; openssl refuses such a file too",
+            )
+        entries[entry.serial] = entry
+        lines[entry.serial] = number
+    return entries
+
+
+def write_index(entries: Iterable[LedgerEntry], *, at: datetime) -> bytes:
+    """An index.txt of `entries` as `openssl ca` would have it at the instant `at`, which decides
+    between V and E. Reasons that OpenSSL has no word for are left out."""
+    return b"".join(_line(entry, at).encode() for entry in entries)
+
+
+# -- reading ----------------------------------------------------------------------------------
+
+
+class _Bad(ValueError):
+    """What is wrong with one line."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Revocation:
+    at: datetime
+    reason: RevocationReason | None
+
+
+def _entry(line: str) -> LedgerEntry:
+    fields = _fields(line)
+    if len(fields) != 6:
+        raise _Bad(f"{len(fields)} fields between tabs, not 6")
+    state, expiry, revoked, serial, _, subject = fields
+    if state not in ("V", "R", "E"):
+        raise _Bad(f"begins with {state!r}, not with V, R or E")
+    if state != "R" and revoked:
+        raise _Bad(f"a revocation date in a line that begins with {state}, not with R")
+    if state == "R" and not revoked:
+        raise _Bad("no revocation date in a line that begins with R")
+    not_after = _instant(expiry, "expiry date")
+    number = _serial(serial)
+    if state != "R":
+        return LedgerEntry(number, not_after, subject=subject)
+    revocation = _revocation(revoked)
+    return LedgerEntry(number, not_after, revocation.at, revocation.reason, subject)
+
+
+def _fields(line: str) -> list[str]:
+    """Split at tabs; one with a backslash before it belongs to the field (txt_db.c)."""
+    if "\\\t" not in line:
+        return line.split("\t")
+    return [part.replace("\0", "\t") for part in line.replace("\\\t", "\0").split("\t")]
+
+
+def _serial(text: str) -> int:
+    if not _HEX.fullmatch(text):
+        raise _Bad(f"{text!r} is not a serial in hexadecimal")
+    return int(text, 16)
+
+
+def _instant(text: str, what: str) -> datetime:
+    """UTCTime or GeneralizedTime, seconds optional, always Z."""
+    digits = text.removesuffix("Z")
+    if digits == text or not digits.isascii() or not digits.isdigit():
+        raise _Bad(f"{text!r} is not an {what}: YYMMDDHHMMSSZ or YYYYMMDDHHMMSSZ belongs there")
+    if len(digits) in (10, 12):
+        # RFC 5280 4.1.2.5.1: two-digit years from 50 on are of the last century
+        digits = ("19" if digits >= "50" else "20") + digits
+    try:
+        if len(digits) not in (12, 14):
+            raise ValueError
+        parts = (digits[:4], *(digits[i : i + 2] for i in range(4, len(digits), 2)))
+        return datetime(*map(int, parts), tzinfo=UTC)  # type: ignore[misc, arg-type]
+    except ValueError:
+        raise _Bad(f"{text!r} is not an {what}") from None
+
+
+def _revocation(text: str) -> _Revocation:
+    date, _, rest = text.partition(",")
+    at = _instant(date, "revocation date")
+    word = rest.partition(",")[0]
+    if not rest:
+        return _Revocation(at, None)
+    reason = _MORE.get(word.lower()) or RevocationReason.by_text(word)
+    if reason is None:
+        raise _Bad(f"{word!r} is not a revocation reason")
+    return _Revocation(at, reason)
+
+
+# -- writing ----------------------------------------------------------------------------------
+
+
+def _line(entry: LedgerEntry, at: datetime) -> str:
+    state, revoked = "V", ""
+    if entry.revoked_at is not None:
+        state, revoked = "R", _written(entry.revoked_at)
+        if entry.reason is not None and entry.reason not in _UNWRITABLE:
+            revoked += f",{_word(entry.reason)}"
+    elif entry.not_after < at:
+        state = "E"
+    serial = f"{entry.serial:X}"
+    serial = serial.zfill(len(serial) + len(serial) % 2)  # openssl ca wants whole octets
+    subject = "".join(c if c.isprintable() or c == "\t" else "?" for c in entry.subject)
+    fields = (state, _written(entry.not_after), revoked, serial, "unknown", subject)
+    return "\t".join(field.replace("\t", "\\\t") for field in fields) + "\n"
+
+
+def _word(reason: RevocationReason) -> str:
+    return "CACompromise" if reason is RevocationReason.CA_COMPROMISE else reason.text
+
+
+def _written(at: datetime) -> str:
+    utc = at.astimezone(UTC)
+    short = 1950 <= utc.year < 2050
+    return utc.strftime("%y%m%d%H%M%SZ") if short else f"{utc.year:04}{utc:%m%d%H%M%S}Z"
+
+
+def _identity(found: os.stat_result) -> tuple[int, int, int]:
+    return found.st_mtime_ns, found.st_size, found.st_ino
