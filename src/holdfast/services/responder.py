@@ -55,6 +55,11 @@ class Responder:
         self.answered: Counter[str] = Counter()
         """Answers given, by certificate_status or, for errors, response_status."""
 
+    @property
+    def path(self) -> str:
+        """The path it answers under, "" for the root."""
+        return self._prefix.decode()
+
     async def handle(self, request: Request) -> Reply:
         """Answer one HTTP request."""
         match request.method:

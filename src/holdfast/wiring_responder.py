@@ -1,0 +1,145 @@
+"""Files and options -> a CA's answers: the responder's part of the wiring."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Literal
+
+from holdfast.errors import Malformed, NotFound, OperatorError, PeerError, Unavailable
+from holdfast.ocsp.certid import Subject
+from holdfast.ocsp.findings import Finding
+from holdfast.ocsp.sign import Signer
+from holdfast.pki import keys, pem
+from holdfast.pki.certificate import Certificate
+from holdfast.pki.kind import Kind
+
+if TYPE_CHECKING:
+    from holdfast.plan.answering import Rules
+    from holdfast.seams import Ledger
+    from holdfast.sources.signing import Signing
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """A file's bytes and the name to call it by."""
+
+    name: str
+    data: bytes
+
+
+def signer_from(
+    ca: File,
+    *,
+    signer: File | None = None,
+    key: File | None = None,
+    passphrase: bytes | None = None,
+    responder: Literal["key", "name"] = "key",
+    pss: bool = False,
+) -> Signer:
+    """The signer of the CA whose certificate is the first in `ca`.
+
+    Without `signer` the CA itself signs. The key is taken from `key`, else from the signer's file,
+    else from the CA's. Raises `OperatorError` naming the file when anything does not fit.
+    """
+    issuer = _first_certificate(ca)
+    certificate = issuer if signer is None else _first_certificate(signer)
+    holder = key or signer or ca
+    if not _holds_key(holder):
+        raise OperatorError(
+            f"{holder.name}: holds no private key",
+            hint="give the signer's key with --key, or a --signer file with certificate and key",
+        )
+    private = keys.load(holder.data, passphrase=passphrase, name=holder.name)
+    if not keys.fits(private, certificate):
+        raise OperatorError(
+            f"{holder.name}: the key ({keys.describe(private)}) does not belong to "
+            f"{certificate.subject}",
+            hint="give the key of the certificate that signs: the --signer, or else the --ca",
+        )
+    return Signer(certificate, private, issuer, responder=responder, pss=pss)
+
+
+def refuse_unfit(signer: Signer, at: datetime) -> None:
+    """`OperatorError` when clients would refuse what `signer` signs at `at` (V2)."""
+    objection = signer.objection(at)
+    if objection:
+        raise OperatorError(
+            objection,
+            hint="`holdfast ca signer` issues a fitting one; clients refuse answers of any other",
+        )
+
+
+def ledger_from(*, issuer: Certificate, index: str | None, ledger: str | None) -> Ledger:
+    """The ledger of `issuer` at a path or URL; what cannot be read is told at once."""
+    if index is not None:
+        from holdfast.stores.index_txt import IndexTxt
+
+        found: Ledger = IndexTxt(index)
+    elif ledger is not None:
+        from holdfast.stores.sql import SqlLedger
+
+        found = SqlLedger.open(ledger, ca=issuer)
+    else:
+        raise OperatorError(
+            "no ledger given: what did the CA issue and revoke?",
+            hint="give --index index.txt or --ledger ledger.sqlite",
+        )
+    next(found.entries(), None)
+    return found
+
+
+def signing_from(signer: Signer, ledger: Ledger, rules: Rules) -> Signing:
+    """The answers of one CA by the system's clock."""
+    from holdfast.net.clock import SystemClock
+    from holdfast.sources.signing import Signing
+
+    return Signing(signer=signer, ledger=ledger, clock=SystemClock(), rules=rules)
+
+
+async def lint(
+    signing: Signing, ledger: Ledger, *, at: datetime, limit: int = 1000
+) -> list[tuple[str, str, tuple[Finding, ...]]]:
+    """(kind, serial in hex, findings) for one answer of every kind the ledger has: good, revoked
+    and never issued. The findings leave out that the certificate is revoked or unknown."""
+    from holdfast.ocsp.verify import examine
+
+    rows: list[tuple[str, str, tuple[Finding, ...]]] = []
+    for kind, serial in _samples(ledger, limit):
+        try:
+            response = await signing.response(Subject(serial, signing.signer.issuer))
+        except (NotFound, PeerError, Unavailable) as error:
+            rows.append((f"{kind}: {error.message}", f"{serial:x}", ()))
+            continue
+        verdict = examine(response, Subject(serial, signing.signer.issuer), at=at)
+        told = tuple(
+            found
+            for found in verdict.findings
+            if found.code not in ("response-revoked", "response-unknown")
+        )
+        rows.append((kind, f"{serial:x}", told))
+    return rows
+
+
+def _samples(ledger: Ledger, limit: int) -> list[tuple[str, int]]:
+    found: dict[str, int] = {}
+    seen = set()
+    for number, entry in enumerate(ledger.entries()):
+        if number == limit:
+            break
+        seen.add(entry.serial)
+        found.setdefault("good" if entry.revoked_at is None else "revoked", entry.serial)
+    unused = next(n for n in range(1, limit + 2) if ledger.entry(n) is None)
+    return [*found.items(), ("never issued", unused)]
+
+
+def _first_certificate(file: File) -> Certificate:
+    return pem.certificates(file.data, name=file.name)[0]
+
+
+def _holds_key(file: File) -> bool:
+    try:
+        blocks = pem.decode(file.data, name=file.name)
+    except (OperatorError, Malformed):
+        return False
+    return any(b.kind in (Kind.PRIVATE_KEY, Kind.ENCRYPTED_KEY) for b in blocks)
