@@ -38,8 +38,9 @@ CLIENT_SIGNATURES: dict[str, bytes] = {
 class ClientTLS(Pipe):
     """A client that asks for a staple, looks at what it gets, and trusts nothing.
 
-    `server_name` None or an address: no SNI. `authentication` asks for an RSA or an ECDSA
-    certificate. Never resumes, so every handshake shows the certificates (V, curl CVE-2024-0853).
+    `server_name` None or an address: no SNI, and `named` is False. `authentication` asks for an RSA
+    or an ECDSA certificate. Never resumes, so that every handshake shows the certificates (curl
+    CVE-2024-0853).
     `captured` is what the server sent up to its Finished, and `secrets` the key log lines, both
     for `tap`, and both of use also when the handshake failed.
     """
@@ -60,7 +61,8 @@ class ClientTLS(Pipe):
         self.staple = b""
         connection.set_app_data(self)
         connection.set_connect_state()
-        if server_name and not is_address(server_name):
+        self.named = bool(server_name) and not is_address(server_name or "")
+        if server_name and self.named:
             connection.set_tlsext_host_name(wire_name(server_name).encode("ascii"))
         if alpn:
             connection.set_alpn_protos([name.encode("ascii") for name in alpn])

@@ -1,0 +1,164 @@
+"""One real handshake with one address, and what it showed.
+
+Laws: one deadline bounds all of it; the address policy is asked by `dial`; whatever the other side
+does ends in an `Observation`, never in an exception; key material is forgotten at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import time
+
+from holdfast.errors import HoldfastError, Malformed, Unavailable
+from holdfast.net.dial import OPERATOR, Address, AddressPolicy, connect
+from holdfast.pki.certificate import Certificate
+from holdfast.tls.client import Authentication, ClientTLS, Version
+from holdfast.tls.observation import Failure, FailureKind, Observation
+from holdfast.tls.starttls import Refused, Starttls
+from holdfast.tls.tap import Flight, read_flight
+
+TIMEOUT = 10.0  # seconds for one handshake, dialling and STARTTLS included
+
+
+async def probe(
+    address: Address,
+    *,
+    server_name: str | None,
+    version: Version = "any",
+    authentication: Authentication = "any",
+    starttls: str | None = None,
+    host: str = "",
+    timeout: float = TIMEOUT,
+    policy: AddressPolicy = OPERATOR,
+) -> Observation:
+    """Dial `address`, speak `starttls` if it is a protocol's name, and shake hands.
+
+    `server_name` goes into SNI (None, or an IP address: no SNI); `host` is what STARTTLS dialogues
+    call the server.
+    """
+    attempt = _Attempt(address, server_name, version, authentication)
+    try:
+        async with asyncio.timeout(timeout):
+            try:
+                await attempt.run(starttls, host or server_name or address.ip, timeout, policy)
+            finally:
+                attempt.end()
+    except TimeoutError:
+        attempt.error = Failure(attempt.stage, f"no answer within {timeout:g} s", failure="timeout")
+    except Refused as error:
+        attempt.error = Failure("starttls-refused", error.message)
+    except Unavailable as error:
+        attempt.error = Failure(attempt.stage, error.message, failure=error.failure)
+    except HoldfastError as error:
+        attempt.error = Failure(attempt.stage, error.message)
+    except OSError as error:
+        attempt.error = Failure(attempt.stage, error.strerror or str(error), failure="connect")
+    return attempt.observation()
+
+
+class _Attempt:
+    """What is known so far."""
+
+    def __init__(
+        self,
+        address: Address,
+        server_name: str | None,
+        version: Version,
+        authentication: Authentication,
+    ) -> None:
+        self._address = address
+        self._asked = version
+        self._authentication: Authentication = authentication
+        self._tls = ClientTLS(server_name, version=version, authentication=authentication)
+        self._sni = server_name if self._tls.named else None
+        self._sock: socket.socket | None = None
+        self._begun = 0.0
+        self._milliseconds = 0.0
+        self.stage: FailureKind = "unreachable"
+        self.error: Failure | None = None
+
+    async def run(
+        self, starttls: str | None, host: str, timeout: float, policy: AddressPolicy
+    ) -> None:
+        loop = asyncio.get_running_loop()
+        ip, port = self._address.ip, self._address.port
+        dialled = await connect(
+            ip, port, policy=policy, timeout=timeout, addresses=(self._address,)
+        )
+        sock = self._sock = dialled.sock
+        if starttls is not None:
+            self.stage = "starttls-refused"
+            await _agree(sock, Starttls(starttls, host=host))
+        self.stage = "tls-handshake-failed"
+        self._begun = time.perf_counter()
+        tls = self._tls
+        try:
+            tls.begin()
+            while not tls.established:
+                await loop.sock_sendall(sock, tls.outgoing())
+                data = await loop.sock_recv(sock, 65536)
+                if not data:
+                    tls.eof()
+                tls.receive(data)
+            self._milliseconds = (time.perf_counter() - self._begun) * 1000
+            tls.close()
+        finally:
+            # The Finished and close_notify, or the alert; the server may be gone by now.
+            with contextlib.suppress(OSError):
+                await loop.sock_sendall(sock, tls.outgoing())
+
+    def end(self) -> None:
+        if self._begun and not self._milliseconds:
+            self._milliseconds = (time.perf_counter() - self._begun) * 1000
+        if self._sock is not None:
+            self._sock.close()
+
+    def observation(self) -> Observation:
+        tls, flight = self._tls, self._flight()
+        chain = tuple(entry.certificate for entry in flight.entries)
+        staples = tuple(entry.staple for entry in flight.entries)
+        if tls.established and not chain:
+            chain, staples = tls.chain, (tls.staple or None,)
+        return Observation(
+            address=str(self._address),
+            sni=self._sni,
+            asked=self._asked,
+            authentication=self._authentication,
+            tls=tls.version if tls.established else ("TLSv1.3" if flight.tls13 else ""),
+            cipher=tls.cipher if tls.established else "",
+            key_type=_key_type(chain),
+            milliseconds=round(self._milliseconds, 3),
+            chain=chain,
+            staples=staples,
+            error=self.error,
+        )
+
+    def _flight(self) -> Flight:
+        try:
+            return read_flight(bytes(self._tls.captured), self._tls.secrets)
+        except Malformed:  # OpenSSL's own account is what is left
+            return Flight()
+        finally:
+            self._tls.forget()
+
+
+async def _agree(sock: socket.socket, dialogue: Starttls) -> None:
+    loop = asyncio.get_running_loop()
+    while True:
+        await loop.sock_sendall(sock, dialogue.outgoing())
+        if dialogue.done:
+            return
+        # Small reads would not help against text glued behind the agreement: that is refused.
+        data = await loop.sock_recv(sock, 4096)
+        if not data:
+            dialogue.eof()
+        dialogue.receive(data)
+
+
+def _key_type(chain: tuple[bytes, ...]) -> str:
+    try:
+        return Certificate(chain[0]).key_type if chain else ""
+    except Malformed:
+        return ""
