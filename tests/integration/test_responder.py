@@ -94,9 +94,10 @@ def url(request: pytest.FixtureRequest, world: World) -> Iterator[str]:
 def openssl_ocsp(
     world: World, url: str, name: str, *more: object
 ) -> subprocess.CompletedProcess[bytes]:
-    asked = ["-issuer", world.file("ca.pem"), "-cert", world.file(f"{name}.pem"), "-url", url]
-    # -sha256 and its like hold for the certificates named after them: they come first.
-    return ran(["openssl", "ocsp", *more, *asked, "-CAfile", world.file("ca.pem")])
+    issuer, leaf = world.file("ca.pem"), world.file(f"{name}.pem")
+    # The order counts: -issuer and -sha256 hold for the certificates named after them.
+    asked = ["-issuer", issuer, *more, "-cert", leaf, "-url", url, "-CAfile", issuer]
+    return ran(["openssl", "ocsp", *asked])
 
 
 def posted(url: str, asked: Request) -> subprocess.CompletedProcess[bytes]:
