@@ -38,7 +38,15 @@ class OperatorError(HoldfastError):
 
 
 class PeerError(HoldfastError):
-    """The other side violated a protocol or refused."""
+    """The other side violated a protocol or refused.
+
+    `failure` is a short stable class for counting: protocol, malformed, html, empty, truncated,
+    unauthorized, malformed-request, sig-required ...
+    """
+
+    def __init__(self, message: str, *, failure: str = "protocol", hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.failure = failure
 
 
 class Malformed(PeerError):
@@ -49,7 +57,7 @@ class Malformed(PeerError):
     """
 
     def __init__(self, what: str, problem: str, *, offset: int = 0, hint: str = "") -> None:
-        super().__init__(f"{what}: {problem} (at byte {offset})", hint=hint)
+        super().__init__(f"{what}: {problem} (at byte {offset})", failure="malformed", hint=hint)
         self.what = what
         self.problem = problem
         self.offset = offset
