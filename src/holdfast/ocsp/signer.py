@@ -11,8 +11,7 @@ from datetime import datetime
 from functools import lru_cache
 
 from holdfast.errors import Malformed
-from holdfast.ocsp import der
-from holdfast.ocsp.algorithms import read_algorithm, scheme_of
+from holdfast.ocsp.algorithms import scheme_of
 from holdfast.ocsp.certid import Subject
 from holdfast.ocsp.findings import NOTE, Finding, Profile, finding
 from holdfast.ocsp.policy import Policy
@@ -131,20 +130,13 @@ def _delegate(
 @lru_cache(maxsize=4096)
 def issued_by(certificate: Certificate, issuer: Certificate) -> tuple[bool, str]:
     """(`issuer`'s key made the signature on `certificate`, the weak hash's name or "")."""
-    data = certificate.der
-    what = "Certificate"
-    try:
-        start, stop = der.whole(data, der.SEQUENCE, what)
-        _, tbs_end = der.take(data, start, stop, der.SEQUENCE, what)
-        algorithm, after = read_algorithm(data, tbs_end, stop, what)
-        bits, bits_end = der.bit_string(data, after, stop, what)
-        key = issuer.public_key
-    except Malformed:
+    if not certificate.signed_with_key_of(issuer):
         return False, ""
-    scheme = scheme_of(algorithm)
-    if scheme is None:
-        return False, ""
-    return scheme.verifies(key, data[bits:bits_end], data[start:tbs_end]), scheme.weak
+    digest = certificate.x509.signature_hash_algorithm
+    return True, "" if digest is None else _WEAK.get(digest.name, "")
+
+
+_WEAK = {"sha1": "SHA-1", "md5": "MD5"}
 
 
 def _unauthorised(
