@@ -13,13 +13,14 @@ from functools import lru_cache
 from holdfast.errors import Malformed
 from holdfast.ocsp.algorithms import scheme_of
 from holdfast.ocsp.certid import Subject
-from holdfast.ocsp.findings import NOTE, Finding, Profile, finding
+from holdfast.ocsp.findings import FAULT, NOTE, Finding, Profile, finding
 from holdfast.ocsp.policy import Policy
 from holdfast.ocsp.response import BasicResponse, ResponderID, ResponderKey, ResponderName
 from holdfast.ocsp.verdict import SignerRole
 from holdfast.pki.certificate import OCSP_SIGNING, Certificate
 
 Found = tuple[Certificate | None, SignerRole | None]
+_Tried = tuple[Certificate, SignerRole | None, list[Finding]]
 
 
 def signed_by_issuer_or_delegate(
@@ -42,10 +43,22 @@ def signed_by_issuer_or_delegate(
         tried = issuer
         if scheme.verifies(issuer.public_key, basic.signature, basic.tbs):
             return issuer, _role(issuer, issuer, at, policy, into)
+    made_it: _Tried | None = None
     for candidate in _others(basic, issuer, policy):
         tried = tried or candidate
         if scheme.verifies(candidate.public_key, basic.signature, basic.tbs):
-            return candidate, _role(candidate, issuer, at, policy, into)
+            found: list[Finding] = []
+            role = _role(candidate, issuer, at, policy, found)
+            faultless = all(one.severity < FAULT for one in found)
+            # A renewed delegate keeps its key: of several certificates that hold it, one without
+            # fault is enough, wherever it stands in `certs`.
+            if made_it is None or faultless:
+                made_it = candidate, role, found
+            if faultless:
+                break
+    if made_it is not None:
+        into.extend(made_it[2])
+        return made_it[:2]
     if tried is None:
         into.append(_nobody(basic, issuer))
     else:
@@ -157,10 +170,11 @@ def _nobody(basic: BasicResponse, issuer: Certificate) -> Finding:
             named = "a responder named in it"
         case ResponderKey(key_hash):
             named = f"the key {key_hash.hex()}"
-    unreadable = sum(_parsed(data) is None for data in basic.certificates)
+    sent = [_parsed(data) for data in basic.certificates]
+    unreadable = sum(one is None or not one.has_readable_key for one in sent)
     reason = "it is not the issuer and sends no certificate of its own"
     if unreadable:
-        reason = f"{unreadable} of the certificates it sends cannot be read"
+        reason = f"{unreadable} of the certificates it sends, or their keys, cannot be read"
     elif basic.certificates:
         reason = "none of the certificates it sends has that name or key"
     return finding(

@@ -8,7 +8,7 @@ every finding reported; the verdict is made at the end (V7).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from holdfast.errors import Malformed, Rejected
 from holdfast.ocsp.certid import Subject
@@ -24,6 +24,7 @@ from holdfast.ocsp.window import duration_text
 from holdfast.pki.certificate import Certificate
 
 LARGE = 14600  # bytes; the initial congestion window, ten segments of 1460 (RFC 6928)
+LAST_INSTANT = datetime.max.replace(tzinfo=UTC)
 UNKEPT_LIFETIME = "12 h"  # K6: what a keeper allows a response without nextUpdate
 
 
@@ -96,7 +97,7 @@ def names_the_certificate(
     basic: BasicResponse, subject: Subject, into: list[Finding]
 ) -> SingleResponse | None:
     """V1: the single whose CertID matches in all four fields; of several, revoked wins, then
-    unknown, then good, and of equals the newest."""
+    unknown, then good; of equals the newest, and the one by SHA-1, which all clients know."""
     serial, issuer = subject.serial, subject.issuer
     if len(basic.singles) == 1 and basic.singles[0].certid.names(serial, issuer):
         matching: Sequence[SingleResponse] = basic.singles
@@ -115,7 +116,12 @@ def names_the_certificate(
     single = matching[0]
     if len(matching) > 1:
         single = max(
-            matching, key=lambda one: (_GRAVITY[type(one.certificate_status)], one.this_update)
+            matching,
+            key=lambda one: (
+                _GRAVITY[type(one.certificate_status)],
+                one.this_update,
+                one.certid.hash_algorithm == "sha1",
+            ),
         )
         said = sorted({one.certificate_status.text for one in matching})
         if len(said) > 1:
@@ -141,9 +147,12 @@ def _answered(basic: BasicResponse) -> str:
 
 
 def is_current(single: SingleResponse, at: datetime, policy: Policy, into: list[Finding]) -> None:
-    """V3: thisUpdate <= at + skew, and at - skew < nextUpdate."""
+    """V3: thisUpdate <= at + skew, and at - skew < nextUpdate.
+
+    Instants are subtracted, never moved: 99991231235959Z (RFC 5280 4.1.2.5) cannot be added to.
+    """
     this_update, next_update = single.this_update, single.next_update
-    if this_update > at + policy.skew:
+    if this_update - at > policy.skew:
         into.append(
             finding(
                 "response-not-yet-valid",
@@ -153,8 +162,9 @@ def is_current(single: SingleResponse, at: datetime, policy: Policy, into: list[
         )
     end = next_update
     if policy.profile is Profile.BROWSER:
-        end = min(next_update or this_update + BROWSER_LIFETIME, this_update + MAX_WINDOW)
-    if end is not None and at - policy.skew >= end:
+        window = BROWSER_LIFETIME if end is None else min(end - this_update, MAX_WINDOW)
+        end = this_update + min(window, LAST_INSTANT - this_update)
+    if end is not None and at - end >= policy.skew:
         into.append(finding("response-expired", ended=end, ago=duration_text(at - end)))
     if policy.max_age is not None and at - this_update > policy.max_age:
         into.append(
@@ -218,8 +228,8 @@ def was_produced_in_time(
     """producedAt lies within the leaf's life, give or take the skew (Go truncates it to the
     minute); before thisUpdate is a note in every profile."""
     produced_at, leaf = basic.produced_at, subject.leaf
-    if leaf is not None and not (
-        leaf.not_before - policy.skew <= produced_at <= leaf.not_after + policy.skew
+    if leaf is not None and (
+        leaf.not_before - produced_at > policy.skew or produced_at - leaf.not_after > policy.skew
     ):
         into.append(
             finding(
