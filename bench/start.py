@@ -25,7 +25,7 @@ VERSION_LIMIT, VERIFY_LIMIT = 5.0, 11.0
 def main() -> int:
     options = arguments(__doc__ or "", rounds=25)
     script = Path(sys.executable).with_name("holdfast")
-    holdfast = [str(script)] if script.exists() else [sys.executable, "-m", "holdfast.cli.main"]
+    holdfast = [str(script)] if script.exists() else [sys.executable, "-m", "holdfast"]
     with tempfile.TemporaryDirectory(prefix="holdfast-bench-") as folder:
         times = medians(
             {

@@ -54,7 +54,7 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "images" / "demo.svg")
     parser.add_argument("command", nargs="*")
     options = parser.parse_args()
-    command = options.command or [sys.executable, "-m", "holdfast.cli.main", "demo", "--once"]
+    command = options.command or [sys.executable, "-m", "holdfast", "demo", "--once"]
     code, printed = on_a_terminal(command)
     if code:
         sys.stderr.write(printed)

@@ -140,7 +140,7 @@ def test_control_characters_of_a_peer_do_not_reach_the_terminal(
 def test_a_reader_that_goes_away_is_no_error(word: str) -> None:
     reader, writer = os.pipe()
     os.close(reader)
-    command = [sys.executable, "-m", "holdfast.cli.main", word]
+    command = [sys.executable, "-m", "holdfast", word]
     done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, timeout=60, check=False)
     os.close(writer)
     assert done.returncode == 141
@@ -149,7 +149,7 @@ def test_a_reader_that_goes_away_is_no_error(word: str) -> None:
 
 @pytest.mark.parametrize(("words", "code"), [(["--version"], 0), (["chek"], 2)])
 def test_the_process_ends_with_the_code_and_all_its_output(words: list[str], code: int) -> None:
-    command = [sys.executable, "-m", "holdfast.cli.main", *words]
+    command = [sys.executable, "-m", "holdfast", *words]
     done = subprocess.run(command, capture_output=True, timeout=60, check=False)
     assert done.returncode == code
     assert (done.stdout + done.stderr).endswith(b"\n")
