@@ -57,7 +57,8 @@ def report(title: str, rows: Sequence[Row], *, as_json: bool) -> int:
     """Print the table or its JSON; 1 if a bound does not hold."""
     if as_json:
         lines = [asdict(row) | {"holds": row.holds} for row in rows]
-        json.dump({"benchmark": title, "rows": lines}, sys.stdout, indent=2)
+        ratios = {row.name: row.ratio for row in rows if row.ratio is not None}
+        json.dump({"benchmark": title, "ratios": ratios, "rows": lines}, sys.stdout, indent=2)
         print()
     else:
         print(title)
