@@ -20,8 +20,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from cryptography import x509
+
 from holdfast.errors import StoreError
 from holdfast.ocsp.statuses import RevocationReason
+from holdfast.pki.certificate import Certificate
 from holdfast.seams import LedgerEntry
 
 _HEX = re.compile("[0-9A-Fa-f]{1,64}")
@@ -123,6 +126,57 @@ def write_index(entries: Iterable[LedgerEntry], *, at: datetime) -> bytes:
     """An index.txt of `entries` as `openssl ca` would have it at the instant `at`, which decides
     between V and E. Reasons that OpenSSL has no word for are left out."""
     return b"".join(_line(entry, at).encode() for entry in entries)
+
+
+def subject_line(certificate: Certificate) -> str:
+    """The subject as X509_NAME_oneline writes it, by which `openssl ca -revoke` compares."""
+    try:
+        attributes = list(certificate.x509.subject)
+    except ValueError:
+        return certificate.subject
+    return "".join(f"/{_short_name(one)}={_shown(one)}" for one in attributes)
+
+
+def _short_name(attribute: x509.NameAttribute[str | bytes]) -> str:
+    dotted = attribute.oid.dotted_string
+    return _SHORT_NAMES.get(dotted, dotted)
+
+
+def _shown(attribute: x509.NameAttribute[str | bytes]) -> str:
+    value = attribute.value
+    octets = value if isinstance(value, bytes) else value.encode()
+    return "".join(chr(o) if 0x20 <= o <= 0x7E else f"\\x{o:02X}" for o in octets)
+
+
+# crypto/objects/objects.txt
+_SHORT_NAMES = {
+    "2.5.4.3": "CN",
+    "2.5.4.4": "SN",
+    "2.5.4.5": "serialNumber",
+    "2.5.4.6": "C",
+    "2.5.4.7": "L",
+    "2.5.4.8": "ST",
+    "2.5.4.9": "street",
+    "2.5.4.10": "O",
+    "2.5.4.11": "OU",
+    "2.5.4.12": "title",
+    "2.5.4.13": "description",
+    "2.5.4.15": "businessCategory",
+    "2.5.4.17": "postalCode",
+    "2.5.4.41": "name",
+    "2.5.4.42": "GN",
+    "2.5.4.43": "initials",
+    "2.5.4.46": "dnQualifier",
+    "2.5.4.65": "pseudonym",
+    "2.5.4.97": "organizationIdentifier",
+    "0.9.2342.19200300.100.1.1": "UID",
+    "0.9.2342.19200300.100.1.25": "DC",
+    "1.2.840.113549.1.9.1": "emailAddress",
+    "1.2.840.113549.1.9.2": "unstructuredName",
+    "1.3.6.1.4.1.311.60.2.1.1": "jurisdictionL",
+    "1.3.6.1.4.1.311.60.2.1.2": "jurisdictionST",
+    "1.3.6.1.4.1.311.60.2.1.3": "jurisdictionC",
+}
 
 
 # -- reading ----------------------------------------------------------------------------------

@@ -148,6 +148,12 @@ class SqlLedger:
     def close(self) -> None:
         self._engine.dispose()
 
+    def __enter__(self) -> SqlLedger:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
     # -- the seam ---------------------------------------------------------------------------
 
     @property
