@@ -13,84 +13,24 @@ import ipaddress
 import ssl
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
-from urllib.parse import urljoin, urlsplit
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
-from holdfast.errors import OperatorError, Unavailable
+from holdfast.errors import Unavailable
 from holdfast.net import dial
 from holdfast.net.dial import OPERATOR, STAGGER, AddressPolicy
-from holdfast.net.http_message import parse_http_date
-from holdfast.net.timeline import Stopwatch, Timeline
+from holdfast.net.http_answer import HttpAnswer
+from holdfast.net.http_urls import checked_url, environment_proxy, proxy_url, redirect_target
+from holdfast.net.timeline import Stopwatch
 from holdfast.version import __version__
 
 MAX_BODY = 64 * 1024  # bytes (K15); the largest real OCSP response, ML-DSA with two certs, is 30 KB
 MAX_REDIRECTS = 3
-MAX_RETRY_AFTER = 7 * 86400.0  # seconds; more is not believed
 DEADLINE = 10.0  # seconds
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HttpAnswer:
-    """What a server said. `url` is the one that answered, after `redirects`."""
-
-    status: int
-    headers: tuple[tuple[str, str], ...]
-    body: bytes
-    url: str
-    redirects: tuple[str, ...]
-    address: str  # "ip:port" of the peer; the proxy's when there is one
-    timeline: Timeline
-
-    def header(self, name: str) -> str | None:
-        """The first value of `name`, whatever its case."""
-        wanted = name.lower()
-        return next((value for key, value in self.headers if key.lower() == wanted), None)
-
-    @property
-    def content_type(self) -> str:
-        """Lower case, without parameters; "" when there is none."""
-        return (self.header("content-type") or "").partition(";")[0].strip().lower()
-
-    @property
-    def date(self) -> datetime | None:
-        return self._instant("date")
-
-    @property
-    def expires(self) -> datetime | None:
-        return self._instant("expires")
-
-    @property
-    def last_modified(self) -> datetime | None:
-        return self._instant("last-modified")
-
-    @property
-    def etag(self) -> str | None:
-        return self.header("etag")
-
-    @property
-    def max_age(self) -> int | None:
-        """Seconds of Cache-Control's max-age."""
-        for member in (self.header("cache-control") or "").split(","):
-            name, _, value = member.strip().partition("=")
-            if name.lower() == "max-age" and value.strip('"').isdecimal():
-                return int(value.strip('"')[:10])
-        return None
-
-    @property
-    def retry_after(self) -> float | None:
-        """Seconds that the server asks us to wait (RFC 9110 10.2.3), bounded."""
-        return parse_retry_after(self.header("retry-after"), now=self.date)
-
-    def _instant(self, name: str) -> datetime | None:
-        value = self.header(name)
-        return None if value is None else parse_http_date(value)
 
 
 class Http:
@@ -109,7 +49,7 @@ class Http:
         """`proxy`: `http://host:port`, for every request; the operator's, so its address may be
         private whatever `policy` says. `proxy_from_environment`: http_proxy and no_proxy."""
         self._policy = policy
-        self._proxy = None if proxy is None else _proxy_url(proxy)
+        self._proxy = None if proxy is None else proxy_url(proxy)
         self._proxy_from_environment = proxy_from_environment
         self._timeout = timeout
         self._max_bytes = max_bytes
@@ -172,7 +112,7 @@ class Http:
                         watch=watch,
                         redirects=tuple(redirects),
                     )
-                    target = _redirect(method, answer)
+                    target = redirect_target(method, answer)
                     if target is None:
                         return answer
                     redirects.append(url)
@@ -199,7 +139,7 @@ class Http:
         watch: Stopwatch,
         redirects: tuple[str, ...],
     ) -> HttpAnswer:
-        target = _checked(url)
+        target = checked_url(url)
         proxy = self._proxy_for(target)
         self._screen_literal(target)
         while True:
@@ -316,31 +256,6 @@ class Http:
                 raise Unavailable(f"{host}: not dialled, it is {reason}", failure="address-refused")
 
 
-def parse_retry_after(value: str | None, *, now: datetime | None = None) -> float | None:
-    """Seconds of a Retry-After header; a date counts from `now`, the server's own Date."""
-    if value is None:
-        return None
-    value = value.strip()
-    if value.isascii() and value.isdecimal():
-        return min(float(value[:12]), MAX_RETRY_AFTER)
-    instant = parse_http_date(value)
-    if instant is None:
-        return None
-    since = datetime.now(UTC) if now is None else now
-    return min(max((instant - since).total_seconds(), 0.0), MAX_RETRY_AFTER)
-
-
-def environment_proxy(scheme: str, host: str) -> URL | None:
-    """What http_proxy, https_proxy, all_proxy and no_proxy say about `host`."""
-    from urllib.request import getproxies, proxy_bypass
-
-    proxies = getproxies()
-    url = proxies.get(scheme) or proxies.get("all")
-    if not url or proxy_bypass(host):
-        return None
-    return _proxy_url(url if "://" in url else f"http://{url}")
-
-
 class _PolicyResolver(AbstractResolver):
     """Gives aiohttp only addresses that the policy passed; it connects to these very ones."""
 
@@ -397,55 +312,6 @@ def _tracing() -> aiohttp.TraceConfig:
     tracing.on_request_headers_sent.append(marking("send"))
     tracing.on_request_chunk_sent.append(marking("send"))
     return tracing
-
-
-def _proxy_url(url: str) -> URL:
-    try:
-        return _checked(url, userinfo=True)
-    except Unavailable as error:
-        raise OperatorError(
-            f"proxy {error.message}", hint="give the proxy as http://host:port"
-        ) from error
-
-
-def _checked(url: str, *, userinfo: bool = False) -> URL:
-    """`url` as it stands, nothing requoted; `Unavailable` (bad-url) when it is no http(s) URL."""
-    problem = ""
-    try:
-        parts = urlsplit(url)
-        if parts.scheme.lower() not in ("http", "https"):
-            problem = f"not an http or https URL (scheme {parts.scheme!r})"
-        elif not parts.hostname:
-            problem = "no host in it"
-        elif parts.port == 0:
-            problem = "port 0"
-        elif not userinfo and (parts.username is not None or parts.password is not None):
-            problem = "a user name in it"
-        elif not all("!" <= character <= "~" for character in url):
-            problem = "characters that must be percent-encoded"
-        else:
-            return URL(url.partition("#")[0], encoded=True)
-    except ValueError as error:
-        problem = str(error)
-    raise Unavailable(f"{url!r}: {problem}", failure="bad-url")
-
-
-def _redirect(method: str, answer: HttpAnswer) -> str | None:
-    """Where `answer` sends us, or None when it does not."""
-    if answer.status not in (301, 302, 303, 307, 308):
-        return None
-    location = answer.header("location")
-    if location is None:
-        return None
-    if method != "GET" and answer.status == 303:
-        raise Unavailable(f"{answer.url}: a 303 redirect loses the body", failure="redirect")
-    try:
-        target = urljoin(answer.url, location)
-    except ValueError as error:
-        raise Unavailable(f"{answer.url}: redirects to {location!r}", failure="redirect") from error
-    if answer.url.lower().startswith("https:") and not target.lower().startswith("https:"):
-        raise Unavailable(f"{answer.url}: redirects from https to {target!r}", failure="redirect")
-    return target
 
 
 def _classified(url: str, error: Exception) -> Unavailable:

@@ -11,15 +11,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import socket
-import struct
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from typing import TYPE_CHECKING, cast
 
 import httptools
 
+from holdfast.net.deadline import Deadline
 from holdfast.net.http_message import Answer, Raw, Reply, Request, plain
+from holdfast.net.http_wire import ConnectionWire
 
 if TYPE_CHECKING:
     from holdfast.net.http_server import Server
@@ -69,9 +69,7 @@ class Connection(asyncio.Protocol):
         self._ended = False  # nothing more is read
         self._last_sent = False  # nothing more is sent
         self._linger_bytes = -1  # still to be thrown away; -1 when not lingering
-        # the deadline; a timer that fires before it looks again
-        self._deadline: float | None = None
-        self._timer: asyncio.TimerHandle | None = None
+        self._deadline = Deadline(self._loop, self._expired)
 
     # -- asyncio ----------------------------------------------------------------------------
 
@@ -85,7 +83,7 @@ class Connection(asyncio.Protocol):
         elif len(self._server.connections) > self._limits.connections:
             self._refuse(plain(503, "too many connections", headers=((b"Retry-After", b"1"),)))
         else:
-            self._arm(self._limits.head_seconds)
+            self._deadline.set(self._limits.head_seconds)
 
     def data_received(self, data: bytes) -> None:
         if self._ended:
@@ -117,7 +115,7 @@ class Connection(asyncio.Protocol):
     def pause_writing(self) -> None:
         if self._writable is None:
             self._writable = self._loop.create_future()
-            self._arm(self._limits.write_seconds)
+            self._deadline.set(self._limits.write_seconds)
 
     def resume_writing(self) -> None:
         writable, self._writable = self._writable, None
@@ -130,8 +128,7 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._ended = self._last_sent = True
         self._server.connections.discard(self)
-        if self._timer is not None:
-            self._timer.cancel()
+        self._deadline.end()
         if self._worker is not None:
             self._worker.cancel()
         elif self._writable is not None:
@@ -226,7 +223,7 @@ class Connection(asyncio.Protocol):
             self._arm_for_stage()
         else:
             self._worker = self._loop.create_task(self._work((answer, request, keep)))
-            self._deadline = None
+            self._deadline.clear()
 
     # -- reading: what is wrong with it -----------------------------------------------------
 
@@ -291,7 +288,7 @@ class Connection(asyncio.Protocol):
         self._linger_bytes = LINGER_BYTES
         with contextlib.suppress(OSError, NotImplementedError, RuntimeError):
             self._transport.write_eof()
-        self._arm(LINGER_SECONDS)
+        self._deadline.set(LINGER_SECONDS)
 
     def _discard(self, data: bytes) -> None:
         if self._linger_bytes >= 0:
@@ -398,7 +395,7 @@ class Connection(asyncio.Protocol):
         self._pending.clear()
         self._flush()
         self._transport.close()
-        self._arm(self._limits.write_seconds)
+        self._deadline.set(self._limits.write_seconds)
 
     # -- deadlines --------------------------------------------------------------------------
 
@@ -406,62 +403,18 @@ class Connection(asyncio.Protocol):
         if self._last_sent or self._writable is not None:
             return
         if self._worker is not None:
-            self._deadline = None  # the handler's own time
+            self._deadline.clear()  # the handler's own time
         elif self._stage == "idle":
-            self._arm(self._limits.idle_seconds)
+            self._deadline.set(self._limits.idle_seconds)
         elif self._stage == "head":
-            self._arm(self._limits.head_seconds)
+            self._deadline.set(self._limits.head_seconds)
         else:
-            self._arm(self._limits.body_seconds)
-
-    def _arm(self, seconds: float) -> None:
-        self._deadline = self._loop.time() + seconds
-        if self._timer is None:
-            self._timer = self._loop.call_at(self._deadline, self._expired)
-        elif self._timer.when() > self._deadline:
-            self._timer.cancel()
-            self._timer = self._loop.call_at(self._deadline, self._expired)
+            self._deadline.set(self._limits.body_seconds)
 
     def _expired(self) -> None:
-        self._timer = None
-        deadline = self._deadline
-        if deadline is None:
-            return
-        if deadline > self._loop.time():
-            self._timer = self._loop.call_at(deadline, self._expired)
-        elif self._last_sent or self._writable is not None:
+        if self._last_sent or self._writable is not None:
             self._transport.abort()
         elif self._stage == "idle":
             self._close()
         else:
             self._refuse(plain(408, "the request did not arrive in time"))
-
-
-class ConnectionWire:
-    """Implements `Wire` for `Raw` replies."""
-
-    def __init__(
-        self,
-        transport: asyncio.Transport,
-        left: asyncio.Future[None],
-        drained: Callable[[], Awaitable[None]],
-    ) -> None:
-        self._transport = transport
-        self._left = left
-        self._drained = drained
-
-    async def write(self, data: bytes, /) -> None:
-        if self._transport.is_closing():
-            raise ConnectionResetError
-        self._transport.write(data)
-        await self._drained()
-
-    def reset(self) -> None:
-        sock = self._transport.get_extra_info("socket")
-        if sock is not None:
-            with contextlib.suppress(OSError):
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self._transport.abort()
-
-    async def gone(self) -> None:
-        await asyncio.shield(self._left)

@@ -22,7 +22,8 @@ from holdfast.ocsp.request import Request
 from holdfast.ocsp.response import Response, ResponseStatus
 
 if TYPE_CHECKING:
-    from holdfast.net.http_client import Http, HttpAnswer
+    from holdfast.net.http_answer import HttpAnswer
+    from holdfast.net.http_client import Http
 
 Method = Literal["auto", "get", "post"]
 

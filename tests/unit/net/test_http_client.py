@@ -15,8 +15,10 @@ import pytest
 
 from holdfast.errors import OperatorError, Unavailable
 from holdfast.net.dial import PUBLIC_ONLY, AddressPolicy
-from holdfast.net.http_client import Http, HttpAnswer, environment_proxy, parse_retry_after
+from holdfast.net.http_answer import HttpAnswer, parse_retry_after
+from holdfast.net.http_client import Http
 from holdfast.net.http_server import Reply, Request, plain
+from holdfast.net.http_urls import environment_proxy
 from support.http import misbehaving, serving
 from support.pki import a_root, a_server, written
 
