@@ -1,4 +1,4 @@
-"""TLS servers that others wrote, on free ports of loopback, and bare TCP ones; stopped by process."""
+"""TLS servers that others wrote, and bare TCP ones, on free ports; stopped by process."""
 
 from __future__ import annotations
 
@@ -28,8 +28,10 @@ def gnutls_serv(site: Issued, folder: Path, staple: bytes, *more: str) -> Iterat
 @contextlib.contextmanager
 def openssl_server(site: Issued, folder: Path, staple: bytes, *more: str) -> Iterator[int]:
     chain, key = written(site, folder)
-    words = ["openssl", "s_server", "-quiet", "-www", "-cert", chain, "-key", key, *more]
-    words += ["-cert_chain", chain]
+    above = folder / "above.pem"
+    above.write_bytes(site.chain_pem)
+    words = ["openssl", "s_server", "-quiet", "-www", "-cert", chain, "-key", key]
+    words += ["-cert_chain", above, *more]
     if staple:
         (folder / "staple.der").write_bytes(staple)
         words += ["-status_file", folder / "staple.der"]

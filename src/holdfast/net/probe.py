@@ -126,7 +126,7 @@ class _Attempt:
             sni=self._sni,
             asked=self._asked,
             authentication=self._authentication,
-            tls=tls.version if tls.established else ("TLSv1.3" if flight.tls13 else ""),
+            tls=tls.version if tls.established else flight.version,
             cipher=tls.cipher if tls.established else "",
             key_type=_key_type(chain),
             milliseconds=round(self._milliseconds, 3),

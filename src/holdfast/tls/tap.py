@@ -26,6 +26,13 @@ from holdfast.errors import Malformed
 CHANGE_CIPHER_SPEC, HANDSHAKE, APPLICATION_DATA = 20, 22, 23  # RFC 8446 B.1
 STATUS_REQUEST, SUPPORTED_VERSIONS = 5, 43  # extensions
 TLS13 = 0x0304
+_VERSIONS = {
+    0x0300: "SSLv3",
+    0x0301: "TLSv1",
+    0x0302: "TLSv1.1",
+    0x0303: "TLSv1.2",
+    TLS13: "TLSv1.3",
+}
 # RFC 8446 4.1.3: SHA-256 of "HelloRetryRequest"; a ServerHello with it is one
 RETRY = bytes.fromhex("cf21ad74e59a6111be1d8c021e65b891c2a211167abb8c5e079e09e2c8a8339c")
 MAX_RECORD = 16384 + 2048  # RFC 5246 6.2.3; TLS 1.3 allows less
@@ -50,10 +57,10 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Flight:
-    """`tls13` is None when not even a ServerHello came whole."""
+    """`version` is as OpenSSL writes it, "TLSv1.3"; "" when not even a ServerHello came whole."""
 
     entries: tuple[Entry, ...] = ()
-    tls13: bool | None = None
+    version: str = ""
 
 
 def read_flight(captured: bytes, secrets: Sequence[bytes] = ()) -> Flight:
@@ -78,7 +85,7 @@ def read_flight(captured: bytes, secrets: Sequence[bytes] = ()) -> Flight:
                 break
             case _:
                 pass
-    return Flight(entries, None if hello is None else hello.tls13)
+    return Flight(entries, "" if hello is None else _VERSIONS.get(hello.version, ""))
 
 
 class _Wire:
@@ -187,9 +194,13 @@ def _secret(lines: Sequence[bytes]) -> bytes | None:
 
 
 class _Hello(NamedTuple):
-    tls13: bool
+    version: int
     cipher: int
     retry: bool
+
+    @property
+    def tls13(self) -> bool:
+        return self.version == TLS13
 
 
 def _server_hello(body: bytes, offset: int) -> _Hello:
@@ -203,7 +214,7 @@ def _server_hello(body: bytes, offset: int) -> _Hello:
         for kind, content in _extensions(reader.vector(2)):
             if kind == SUPPORTED_VERSIONS:
                 version = content.number(2)
-    return _Hello(version == TLS13, cipher, random == RETRY)
+    return _Hello(version, cipher, random == RETRY)
 
 
 def _certificate12(body: bytes, offset: int) -> tuple[Entry, ...]:

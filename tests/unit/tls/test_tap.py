@@ -38,7 +38,7 @@ def test_t1_the_staple_and_the_chain_are_read(version: Version) -> None:
     client = captured(version)
     flight = read_flight(bytes(client.captured), client.secrets)
     assert flight == Flight(
-        (Entry(SITE.certificate.der, ANSWER), Entry(CA.certificate.der)), version == "1.3"
+        (Entry(SITE.certificate.der, ANSWER), Entry(CA.certificate.der)), f"TLSv{version}"
     )
     assert client.staple == ANSWER
 
@@ -66,7 +66,7 @@ def test_a_flight_in_any_part_gives_what_came_whole(version: Version) -> None:
 
 def test_without_the_secret_a_tls13_flight_tells_its_version_only() -> None:
     client = captured("1.3")
-    assert read_flight(bytes(client.captured)) == Flight((), True)
+    assert read_flight(bytes(client.captured)) == Flight((), "TLSv1.3")
 
 
 def test_a_wrong_secret_is_malformed() -> None:

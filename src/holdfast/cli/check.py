@@ -1,0 +1,198 @@
+"""`holdfast check`: is stapling right on these servers, and if not, why and what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, cast
+
+import click
+
+from holdfast.cli.params import (
+    DURATION,
+    INPUT,
+    Input,
+    at_option,
+    fail_on_option,
+    json_option,
+)
+
+if TYPE_CHECKING:
+    from holdfast.ocsp.policy import Policy
+    from holdfast.pki.certificate import Certificate
+    from holdfast.plan.report import Report
+    from holdfast.plan.target import Target
+    from holdfast.services.checker import Looking
+    from holdfast.tls.client import Version
+
+TARGETS_AT_ONCE = 16
+
+
+@click.command()
+@click.argument("targets", nargs=-1, metavar="TARGET...")
+@click.option("-f", "--file", "listed", type=INPUT, help="More targets, one a line; - is stdin.")
+@click.option("--servername", help="The name to send by SNI and to expect in the certificate.")
+@click.option("--address", "ip", metavar="IP", help="Dial this address, whatever DNS says.")
+@click.option(
+    "--all-addresses/--first-address", "every", default=True, show_default=True,
+    help="Look at every address of the name (at most 8), or at the first alone.",
+)  # fmt: skip
+@click.option("--ca-file", type=INPUT, help="The roots to trust, instead of the system's.")
+@click.option(
+    "--handshakes", type=click.IntRange(1, 100), default=2, show_default=True,
+    help="How many for each address, TLS version and kind of key.",
+)  # fmt: skip
+@click.option("--tls", type=click.Choice(["1.2", "1.3", "both"]), default="both", show_default=True)
+@click.option(
+    "--timeout", type=click.FloatRange(0.1, 300), default=10.0, show_default=True, metavar="S",
+    help="Seconds for one handshake, or for one answer of a responder.",
+)  # fmt: skip
+@click.option("--no-fetch", is_flag=True, help="Do not ask responders or fetch issuers.")
+@click.option("--no-crl", is_flag=True, help="Do not fetch the CRL.")
+@click.option("--require-staple", is_flag=True, help="A missing staple is a fault.")
+@click.option("--allow-sha1", is_flag=True, help="Accept staples signed with SHA-1.")
+@click.option(
+    "--max-age", type=DURATION, metavar="D", help="Refuse staples that are older than this."
+)
+@click.option(
+    "--format", "shape", type=click.Choice(["text", "json"]), default="text", show_default=True
+)
+@at_option
+@fail_on_option
+@json_option
+def check(
+    *,
+    targets: tuple[str, ...],
+    listed: Input | None,
+    servername: str | None,
+    ip: str | None,
+    every: bool,
+    ca_file: Input | None,
+    handshakes: int,
+    tls: str,
+    timeout: float,
+    no_fetch: bool,
+    no_crl: bool,
+    require_staple: bool,
+    allow_sha1: bool,
+    max_age: timedelta | None,
+    shape: str,
+    at: datetime,
+    fail_on: str,
+    as_json: bool,
+) -> int:
+    """Is stapling right on these servers, and if not why, and what is to be done?
+
+    TARGET: host, host:port, [v6]:port, https://host/, or smtp://host and the like, which begin with
+    STARTTLS. Exit 1 for findings at or above --fail-on, 3 for servers that could not be reached.
+    """
+    import asyncio
+
+    from holdfast.ocsp.policy import Policy
+    from holdfast.services.checker import Looking
+
+    wanted = _targets(targets, listed)
+    looking = Looking(
+        servername=servername,
+        ip=_address(ip),
+        which="all" if every else "first",
+        versions=cast("tuple[Version, ...]", ("1.2", "1.3") if tls == "both" else (tls,)),
+        handshakes=handshakes,
+        timeout=timeout,
+        require_staple=require_staple,
+    )
+    policy = Policy(allow_sha1=allow_sha1, max_age=max_age)
+    reports = asyncio.run(
+        _run(
+            wanted,
+            looking,
+            trusted=_trusted(ca_file),
+            policy=policy,
+            at=at,
+            fetch=not no_fetch,
+            crls=not no_crl,
+        )
+    )
+    if as_json or shape == "json":
+        from holdfast.cli.output import write_document
+        from holdfast.plan.report import document
+
+        write_document(document(reports))
+    else:
+        from holdfast.cli.check_text import tell
+
+        tell(reports)
+    return exit_code_of(reports, fail_on)
+
+
+def exit_code_of(reports: Sequence[Report], fail_on: str) -> int:
+    """1 if any report has findings at or above `fail_on`, else 3 if any target could not be
+    reached, else 0. That it could not be reached is the 3, not a finding of the 1."""
+    from holdfast.cli.output import exit_code
+
+    if any(
+        exit_code(report.findings, fail_on) for report in reports if report.verdict != "unreachable"
+    ):
+        return 1
+    return 3 if any(report.verdict == "unreachable" for report in reports) else 0
+
+
+def _targets(words: Sequence[str], listed: Input | None) -> list[Target]:
+    from holdfast.plan.target import Target, parse_list
+
+    wanted = [Target.parse(word) for word in words]
+    if listed is not None:
+        wanted += parse_list(listed.data.decode("utf-8", "replace"), name=listed.name)
+    if not wanted:
+        raise click.UsageError("no target: give host, host:port or -f FILE")
+    return list(dict.fromkeys(wanted))
+
+
+def _address(ip: str | None) -> str | None:
+    from holdfast.tls.names import is_address
+
+    if ip is not None and not is_address(ip.partition("%")[0]):
+        raise click.UsageError(f"--address wants an IP address, not {ip!r}")
+    return ip
+
+
+def _trusted(ca_file: Input | None) -> tuple[Certificate, ...]:
+    if ca_file is None:
+        from holdfast.wiring_check import system_roots
+
+        return system_roots()
+    from holdfast.pki import pem
+
+    return pem.certificates(ca_file.data, name=ca_file.name)
+
+
+async def _run(
+    targets: Sequence[Target],
+    looking: Looking,
+    *,
+    trusted: Sequence[Certificate],
+    policy: Policy,
+    at: datetime,
+    fetch: bool,
+    crls: bool,
+) -> list[Report]:
+    import asyncio
+
+    from holdfast.cli.output import progress
+    from holdfast.wiring_check import checker
+
+    turn = asyncio.Semaphore(TARGETS_AT_ONCE)
+    async with checker(
+        trusted=trusted, ask_responders=fetch, crls=crls, timeout=looking.timeout, policy=policy
+    ) as looker:
+        with progress("checking", len(targets)) as advance:
+
+            async def one(target: Target) -> Report:
+                async with turn:
+                    report = await looker.check(target, looking, at=at)
+                advance(1)
+                return report
+
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(one(target)) for target in targets]
+    return [task.result() for task in tasks]

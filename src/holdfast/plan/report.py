@@ -1,0 +1,249 @@
+"""A report: what a check of one target came to, and its JSON. Shapes only; `checking` decides.
+
+The JSON is `holdfast.check/1`, a contract.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Literal
+
+from holdfast.ocsp.findings import Finding, Severity, worst
+from holdfast.ocsp.statuses import Revoked
+from holdfast.ocsp.verdict import Verdict
+from holdfast.ocsp.window import Window
+from holdfast.pki.certificate import Certificate
+from holdfast.tls.observation import Observation
+
+SCHEMA = "holdfast.check/1"
+JSON = dict[str, object]
+ReportVerdict = Literal["good", "warning", "bad", "not-applicable", "unreachable"]
+
+
+@dataclass(frozen=True, slots=True)
+class LeafReport:
+    """One leaf that the target showed, with what was sent beside it. `issuer` is the
+    one to judge its staple by, wherever it was found."""
+
+    leaf: Certificate
+    sent: tuple[Certificate, ...]
+    issuer: Certificate | None
+    complete: bool
+    trusted: bool
+
+    def as_json(self) -> JSON:
+        leaf = self.leaf
+        return {
+            "sha256": leaf.sha256,
+            "key_type": leaf.key_type,
+            "subject": leaf.subject,
+            "names": list(leaf.names),
+            "serial": f"{leaf.serial:x}",
+            "not_before": instant(leaf.not_before),
+            "not_after": instant(leaf.not_after),
+            "must_staple": leaf.must_staple,
+            "responder_urls": list(leaf.responder_urls),
+            "issuer_urls": list(leaf.issuer_urls),
+            "crl_urls": list(leaf.crl_urls),
+            "chain": {
+                "complete": self.complete,
+                "trusted": self.trusted,
+                "certificates": [
+                    {
+                        "sha256": c.sha256,
+                        "subject": c.subject,
+                        "issuer": c.issuer,
+                        "serial": f"{c.serial:x}",
+                        "not_after": instant(c.not_after),
+                        "key_type": c.key_type,
+                    }
+                    for c in self.sent
+                ],
+            },
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class StapleReport:
+    """One staple that was sent for the certificate at `position`. `verdict` is None when there was
+    no issuer to judge it by."""
+
+    der: bytes
+    certificate: Certificate
+    leaf: Certificate
+    position: int
+    verdict: Verdict | None
+
+    @property
+    def sha256(self) -> str:
+        return hashlib.sha256(self.der).hexdigest()
+
+    @property
+    def certificate_status(self) -> str | None:
+        status = self.verdict.certificate_status if self.verdict is not None else None
+        return None if status is None else status.text
+
+    @property
+    def valid(self) -> bool:
+        """Authentic, for its certificate and current, whatever it says (interface: `valid`)."""
+        return self.verdict is not None and self.verdict.valid
+
+    @property
+    def window(self) -> Window | None:
+        single = self.verdict.single if self.verdict is not None else None
+        if single is None or single.next_update is None:
+            return None
+        return Window(single.this_update, single.next_update)
+
+    def age_percent(self, at: datetime) -> float | None:
+        window = self.window
+        return None if window is None else round(100 * window.passed(at), 1)
+
+    def as_json(self, at: datetime) -> JSON:
+        verdict = self.verdict
+        single = verdict.single if verdict is not None else None
+        response = verdict.response if verdict is not None else None
+        basic = response.basic if response is not None else None
+        return {
+            "sha256": self.sha256,
+            "leaf_sha256": self.leaf.sha256,
+            "position": self.position,
+            "certificate_status": self.certificate_status,
+            "this_update": instant(single.this_update) if single else None,
+            "next_update": instant(single.next_update) if single else None,
+            "produced_at": instant(basic.produced_at) if basic else None,
+            "age_percent": self.age_percent(at),
+            "signer": verdict.signer_role if verdict is not None else None,
+            "certid_hash": single.certid.hash_algorithm if single else None,
+            "valid": self.valid,
+            "revocation": _revocation(verdict),
+            "bytes": len(self.der),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class ResponderReport:
+    """What one responder said now. `reachable`: it answered HTTP, whatever it said."""
+
+    url: str
+    leaf: Certificate
+    reachable: bool
+    milliseconds: float | None
+    verdict: Verdict | None
+    findings: tuple[Finding, ...]
+
+    @property
+    def certificate_status(self) -> str | None:
+        """good, revoked or unknown, when the answer is valid."""
+        if self.verdict is None or not self.verdict.valid:
+            return None
+        status = self.verdict.certificate_status
+        return None if status is None else status.text
+
+    def as_json(self) -> JSON:
+        return {
+            "url": self.url,
+            "leaf_sha256": self.leaf.sha256,
+            "reachable": self.reachable,
+            "milliseconds": self.milliseconds,
+            "certificate_status": self.certificate_status,
+            "findings": [found.as_json() for found in self.findings],
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class CrlReport:
+    """What the CRL said; `revoked` None when it could not be used."""
+
+    url: str
+    revoked: bool | None
+    next_update: datetime | None
+    findings: tuple[Finding, ...] = ()
+
+    def as_json(self) -> JSON:
+        return {"url": self.url, "revoked": self.revoked, "next_update": instant(self.next_update)}
+
+
+@dataclass(frozen=True, slots=True)
+class ClientReport:
+    """Whether a client would go on, and if not why."""
+
+    client: str
+    accepts: bool
+    because: str | None
+
+    def as_json(self) -> JSON:
+        return {"client": self.client, "accepts": self.accepts, "because": self.because}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """Everything about one target. `findings`: gravest first, each once."""
+
+    target: str
+    servername: str
+    at: datetime
+    verdict: ReportVerdict
+    addresses: tuple[str, ...]
+    handshakes: tuple[Observation, ...] = ()
+    leaves: tuple[LeafReport, ...] = ()
+    staples: tuple[StapleReport, ...] = ()
+    responders: tuple[ResponderReport, ...] = ()
+    crl: CrlReport | None = None
+    clients: tuple[ClientReport, ...] = ()
+    findings: tuple[Finding, ...] = ()
+
+    @property
+    def worst(self) -> Severity | None:
+        found = worst(self.findings)
+        return None if found is None else found.severity
+
+    def as_json(self) -> JSON:
+        return {
+            "target": self.target,
+            "addresses": list(self.addresses),
+            "servername": self.servername,
+            "verdict": self.verdict,
+            "handshakes": [_handshake(observation) for observation in self.handshakes],
+            "leaves": [leaf.as_json() for leaf in self.leaves],
+            "staples": [staple.as_json(self.at) for staple in self.staples],
+            "responders": [responder.as_json() for responder in self.responders],
+            "crl": None if self.crl is None else self.crl.as_json(),
+            "clients": [client.as_json() for client in self.clients],
+            "findings": [found.as_json() for found in self.findings],
+        }
+
+
+def document(reports: list[Report]) -> JSON:
+    """The whole `holdfast check --json`."""
+    return {"schema": SCHEMA, "reports": [report.as_json() for report in reports]}
+
+
+def instant(at: datetime | None) -> str | None:
+    """RFC 3339, UTC, whole seconds."""
+    return None if at is None else f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
+def _handshake(observation: Observation) -> JSON:
+    shown: JSON = {
+        "address": observation.address,
+        "sni": observation.sni is not None,
+        "tls": observation.tls or None,
+        "cipher": observation.cipher or None,
+        "key_type": observation.key_type or None,
+        "milliseconds": observation.milliseconds,
+        "stapled": observation.staple is not None,
+        "staple_sha256": observation.staple_sha256,
+        "error": None if observation.error is None else observation.error.problem,
+    }
+    return shown
+
+
+def _revocation(verdict: Verdict | None) -> JSON | None:
+    match verdict.certificate_status if verdict is not None else None:
+        case Revoked(at=since, reason=reason):
+            return {"time": instant(since), "reason": None if reason is None else reason.text}
+        case _:
+            return None

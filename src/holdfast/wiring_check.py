@@ -1,0 +1,105 @@
+"""The checker's objects put together: responders and files over HTTP, and the roots to trust."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from holdfast.errors import Unavailable
+from holdfast.net.dial import OPERATOR, AddressPolicy
+from holdfast.net.files import read_bounded
+from holdfast.net.http_client import Http
+from holdfast.ocsp.certid import Subject
+from holdfast.ocsp.policy import STRICT, Policy
+from holdfast.pki import pem
+from holdfast.pki.certificate import Certificate
+from holdfast.plan.checking import ResponderAnswer
+from holdfast.services.checker import Checker
+from holdfast.sources.http import HttpSource
+
+SYSTEM_ROOTS = (
+    "/etc/ssl/certs/ca-certificates.crt",  # Debian, Ubuntu, Alpine, Arch
+    "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",  # Fedora, RHEL
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/ca-bundle.pem",  # openSUSE
+    "/etc/ssl/cert.pem",  # BSD, macOS
+)
+
+
+def system_roots() -> tuple[Certificate, ...]:
+    """What this machine trusts: SSL_CERT_FILE, or the first bundle that is there; else nothing."""
+    named = os.environ.get("SSL_CERT_FILE")
+    for path in (named,) if named else SYSTEM_ROOTS:
+        if Path(path).is_file():
+            with warnings.catch_warnings():
+                # Some old roots have the serial number 0, which cryptography says aloud
+                warnings.simplefilter("ignore")
+                return roots(path)
+    return ()
+
+
+def roots(path: str | os.PathLike[str]) -> tuple[Certificate, ...]:
+    """The certificates of a file; `OperatorError` when it cannot be read or holds none."""
+    return pem.certificates(read_bounded(path), name=str(path))
+
+
+@asynccontextmanager
+async def checker(
+    *,
+    trusted: Sequence[Certificate],
+    ask_responders: bool = True,
+    crls: bool = True,
+    timeout: float = 10.0,
+    policy: Policy = STRICT,
+    addresses: AddressPolicy = OPERATOR,
+    proxy: str | None = None,
+) -> AsyncIterator[Checker]:
+    """A `Checker` whose HTTP connections end with the block."""
+    async with (
+        Http(policy=addresses, timeout=timeout, proxy=proxy) as http,
+        Http(policy=addresses, timeout=timeout, proxy=proxy, max_bytes=64 << 20) as files,
+    ):
+        source = HttpSource(http)
+
+        async def ask(url: str, subject: Subject) -> ResponderAnswer:
+            return await _asked(source, url, subject)
+
+        async def fetch(url: str, limit: int) -> bytes:
+            answer = await files.get(url)
+            if answer.status != 200:
+                raise Unavailable(f"{url}: HTTP status {answer.status}", failure="http")
+            if len(answer.body) > limit:
+                raise Unavailable(f"{url}: more than {limit} bytes", failure="oversized")
+            return answer.body
+
+        yield Checker(
+            roots=trusted,
+            ask=ask if ask_responders else None,
+            fetch=fetch,
+            issuers=ask_responders,
+            crls=crls,
+            policy=policy,
+            addresses=addresses,
+        )
+
+
+async def _asked(source: HttpSource, url: str, subject: Subject) -> ResponderAnswer:
+    """The last exchange with `url`, which is the successful one if any is."""
+    alone = replace(subject, responder_urls=(url,))
+    exchanges = [exchange async for exchange in source.exchanges(alone)]
+    if not exchanges:
+        return ResponderAnswer(url=url, failure="bad-url", problem="no request could be made")
+    last = exchanges[-1]
+    if last.error is not None:
+        return ResponderAnswer(
+            url=url,
+            milliseconds=last.timeline.done,
+            failure=last.failure or "failed",
+            problem=last.error.message,
+            http_status=last.http_status,
+        )
+    return ResponderAnswer(url=url, milliseconds=last.timeline.done, response=last.response)
