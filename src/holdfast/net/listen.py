@@ -18,6 +18,8 @@ async def listen(
     reuse_port: bool = False,
 ) -> asyncio.Server:
     """A listening asyncio server; `OperatorError` when the address cannot be had."""
+    if not 0 <= port <= 65535:  # uvloop would take the lower 16 bits
+        raise unlistenable(host, port, OverflowError("ports end at 65535"))
     try:
         return await asyncio.get_running_loop().create_server(
             protocol, host, port, backlog=backlog, reuse_port=reuse_port or None

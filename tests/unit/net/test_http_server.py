@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
+import uvloop
 
 from holdfast.errors import OperatorError
 from holdfast.net.http_message import http_date, origin_form, parse_http_date
@@ -24,12 +25,25 @@ def echo(request: Request) -> Reply:
     return Reply(200, b"%s %s %s" % (request.method.encode(), request.target, request.body))
 
 
+class Loop:
+    """Which event loop the tests run on."""
+
+    factory: Callable[[], asyncio.AbstractEventLoop] = asyncio.new_event_loop
+
+
+@pytest.fixture(autouse=True, params=[asyncio.new_event_loop, uvloop.new_event_loop])
+def _both_loops(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The responder runs on uvloop where that is installed."""
+    monkeypatch.setattr(Loop, "factory", staticmethod(request.param))
+
+
 def run(coroutine: Awaitable[Any]) -> Any:
     async def bounded() -> Any:
         async with asyncio.timeout(20):
             return await coroutine
 
-    return asyncio.run(bounded())
+    with asyncio.Runner(loop_factory=Loop.factory) as runner:
+        return runner.run(bounded())
 
 
 def answers(
