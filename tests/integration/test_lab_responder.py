@@ -295,6 +295,9 @@ def test_control() -> None:
                 "fault": "expired", "window": "10m", "delay": "1ms", "jitter": "0s", "age": "30s",
                 "times": None,
             }  # fmt: skip
+            await call("POST", "/fault", b"fault=hang&times=3&jitter=2s")
+            assert lab.setting.fault == "hang"
+            assert (lab.setting.times, lab.setting.jitter) == (3, timedelta(seconds=2))
             await call("POST", "/fault", {"serial": "4F:2A", "fault": "revoked"})
             _, state = await call("GET", "/state")
             assert state["serials"]["4f2a"]["fault"] == "revoked"
@@ -323,6 +326,10 @@ def test_control() -> None:
         ("POST", "/fault", b"[" * 100_000, 413, None),
         ("POST", "/fault", b"[" * 50_000, 400, "not JSON"),
         ("POST", "/fault", b"\xff", 400, "not JSON"),
+        ("POST", "/fault", b"fault=expird", 400, "did you mean 'expired'"),
+        ("POST", "/fault", b"=\xff", 400, "not JSON"),
+        ("POST", "/fault", b"a=b&" * 100, 400, "not JSON"),
+        ("POST", "/fault", b"times=x", 400, "not a positive number"),
         ("POST", "/fault", [], 400, "not a JSON object"),
         ("POST", "/fault", {"fault": "expird"}, 400, "did you mean 'expired'"),
         ("POST", "/fault", {"fault": 7}, 400, "not a fault"),

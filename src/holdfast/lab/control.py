@@ -9,20 +9,25 @@
     DELETE /fault      all is good again
     GET    /log        the requests, oldest first
     DELETE /log        forget them
+
+A form does as well as JSON: `curl -d fault=expired -d times=3 http://127.0.0.1:PORT/fault`.
 """
 
 from __future__ import annotations
 
 import json
 from typing import Any
+from urllib.parse import parse_qsl
 
 from holdfast.errors import OperatorError
 from holdfast.lab.faults import FAULTS
 from holdfast.lab.responder import LabResponder
 from holdfast.net.http_server import Reply, Request
 
+_SEND = 'send {"fault": "expired"} or fault=expired'
 _HEADERS = ((b"Content-Type", b"application/json"), (b"Cache-Control", b"no-store"))
 _ALLOWED = {
+    b"/": "GET, PUT, POST",
     b"/state": "GET",
     b"/faults": "GET",
     b"/fault": "PUT, POST, DELETE",
@@ -43,7 +48,7 @@ class Control:
                 return _reply(responder.as_json())
             case "GET", b"/faults":
                 return _reply({"faults": faults_json()})
-            case "PUT" | "POST", b"/fault":
+            case "PUT" | "POST", b"/" | b"/fault":
                 return await self._change(request.body)
             case "DELETE", b"/fault":
                 await responder.restore()
@@ -60,16 +65,23 @@ class Control:
 
     async def _change(self, body: bytes) -> Reply:
         try:
-            wishes = json.loads(body)
+            wishes = _form(body) or json.loads(body)
         except (ValueError, RecursionError) as error:
-            return _error(400, f"not JSON: {error}", 'send {"fault": "expired"}')
+            return _error(400, f"not JSON: {error}", _SEND)
         if not isinstance(wishes, dict):
-            return _error(400, "not a JSON object", 'send {"fault": "expired"}')
+            return _error(400, "not a JSON object", _SEND)
         try:
             await self._responder.change(wishes)
         except OperatorError as error:
             return _error(400, error.message, error.hint)
         return _reply(self._responder.as_json())
+
+
+def _form(body: bytes) -> dict[str, str]:
+    """The fields of a form; empty when `body` is none."""
+    if b"=" not in body or body.lstrip()[:1] in (b"{", b"["):
+        return {}
+    return dict(parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=20))
 
 
 def faults_json() -> list[dict[str, str]]:

@@ -123,6 +123,8 @@ def serial_number(value: Any) -> int:
 def _count(value: Any) -> int | None:
     if value is None:
         return None
+    if isinstance(value, str) and re.fullmatch("[0-9]{1,9}", value):
+        value = int(value)
     if isinstance(value, int) and not isinstance(value, bool) and value > 0:
         return value
     raise OperatorError(f"times {value!r} is not a positive number", hint="leave it out for ever")
