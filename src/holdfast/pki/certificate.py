@@ -362,9 +362,11 @@ class Certificate:
     def signed_with_key_of(self, issuer: Certificate) -> bool:
         """True when `issuer`'s key made this certificate's signature, whatever the names say: a
         renewed or renamed issuer's other certificate does as well (V2)."""
-        outer = self._outer[1]
+        _, outer, bits = self._outer
         if self.der[outer.head : outer.end] != self._field(1):
             return False  # RFC 5280 4.1.1.2: the same algorithm inside and outside
+        if self.der[bits.start] != 0:
+            return False  # a signature is whole octets: no bit of its BIT STRING is unused
         try:
             return made_by(
                 issuer.public_key,
