@@ -6,7 +6,7 @@ A new source gets one entry in `SOURCES`: a function that, given a `World`, give
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from holdfast.errors import HoldfastError, NotFound, PeerError, Rejected, Unavailable
+from holdfast.errors import HoldfastError, NotFound, PeerError, Rejected, StoreError, Unavailable
 from holdfast.net.http_client import Http
 from holdfast.net.http_server import Reply, Request
 from holdfast.ocsp.certid import CertID, Subject
@@ -22,9 +22,10 @@ from holdfast.ocsp.http import decode_get_path
 from holdfast.ocsp.request import Request as OcspRequest
 from holdfast.ocsp.response import Response, ResponseStatus, error_response
 from holdfast.ocsp.staple import Staple
-from holdfast.seams import Source
+from holdfast.seams import LedgerEntry, Source
 from holdfast.sources.http import HttpSource
 from holdfast.sources.layered import Cached, FirstOf, Limited, Shared, Verified
+from holdfast.sources.signing import Signing
 from holdfast.sources.stored import StoredSource
 from support.clock import FakeClock
 from support.http import serving
@@ -88,10 +89,33 @@ def stored(world: World) -> Source:
     return StoredSource([named])
 
 
+class WorldLedger:
+    """Knows DESK's certificate, unless its world is in trouble."""
+
+    blocking = True
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+
+    def entry(self, serial: int, /) -> LedgerEntry | None:
+        if self.world.trouble:
+            raise StoreError("the ledger cannot be read")
+        known = serial == DESK.subject.serial
+        return LedgerEntry(serial, DESK.server.certificate.not_after) if known else None
+
+    def entries(self) -> Iterator[LedgerEntry]:
+        return iter(())
+
+
+def signing(world: World) -> Source:
+    return Signing(signer=DESK.signer, ledger=WorldLedger(world), clock=FakeClock(AT))
+
+
 # name -> (how it is made, whether what it does not know is NotFound, whether a slow world shows)
 SOURCES: dict[str, tuple[Callable[[World], Source], bool, bool]] = {
     "http": (http, False, True),
     "stored": (stored, True, False),
+    "signing": (signing, True, False),
     "verified": (lambda w: Verified(http(w), clock=FakeClock(AT)), False, True),
     "first-of": (lambda w: FirstOf(http(w), http(w)), False, True),
     "limited": (lambda w: Limited(http(w), per_responder=3), False, True),
