@@ -19,7 +19,6 @@ from holdfast.ocsp.staple import Staple
 from holdfast.servers.files import FilesServer, filled
 
 DEADLINE = 30.0  # seconds
-GRACE = 0.5  # seconds for the rest of its words, once it has ended
 MAX_SAID = 64 * 1024  # bytes of stderr that are kept
 
 _PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "USER", "LOGNAME", "TMPDIR")
@@ -81,12 +80,35 @@ class CommandServer:
 
     async def _ran(self, command: Sequence[str], environment: dict[str, str]) -> tuple[int, str]:
         """(exit code, the last line on stderr) of `command`."""
+        # Our own pipe: asyncio's would make wait() last until a daemon closes its end.
+        with _Tail() as said:
+            process = await self._started(command, environment, said)
+            try:
+                async with asyncio.timeout(self._deadline):
+                    code = await process.wait()
+            except TimeoutError:
+                raise DeliveryError(
+                    f"{self.name}: `{' '.join(command)}` did not end within {self._deadline:g} s",
+                    hint="the command must return once the server has been told",
+                ) from None
+            finally:
+                if process.returncode is None:  # its whole session, also on cancellation
+                    with contextlib.suppress(ProcessLookupError, PermissionError):
+                        os.killpg(process.pid, signal.SIGKILL)
+                    await process.wait()
+            said.read()
+        lines = said.kept.decode(errors="replace").strip().splitlines()
+        return code, lines[-1].strip()[:300] if lines else ""
+
+    async def _started(
+        self, command: Sequence[str], environment: dict[str, str], said: _Tail
+    ) -> asyncio.subprocess.Process:
         try:
-            process = await asyncio.create_subprocess_exec(
+            return await asyncio.create_subprocess_exec(
                 *command,
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.DEVNULL,
-                stderr=asyncio.subprocess.PIPE,
+                stderr=said.write_end,
                 env=environment,
                 start_new_session=True,
             )
@@ -96,40 +118,28 @@ class CommandServer:
                 f"{self.name}: cannot run {command[0]}: {reason}",
                 hint="give the whole path of a program that the keeper's user may run",
             ) from error
-        assert process.stderr is not None
-        said = _Tail(process.stderr)
-        try:
-            async with asyncio.timeout(self._deadline):
-                code = await process.wait()
-        except TimeoutError:
-            raise DeliveryError(
-                f"{self.name}: `{' '.join(command)}` did not end within {self._deadline:g} s",
-                hint="the command must return once the server has been told",
-            ) from None
-        finally:
-            if process.returncode is None:  # its whole session, also on cancellation
-                with contextlib.suppress(ProcessLookupError, PermissionError):
-                    os.killpg(process.pid, signal.SIGKILL)
-                await process.wait()
-            await said.end()
-        lines = said.kept.decode(errors="replace").strip().splitlines()
-        return code, lines[-1].strip()[:300] if lines else ""
 
 
 class _Tail:
-    """The last `MAX_SAID` bytes of a stream. A daemon that the command started may hold it open."""
+    """A pipe to write to, and the last `MAX_SAID` bytes of what was written."""
 
-    def __init__(self, stream: asyncio.StreamReader) -> None:
+    def __init__(self) -> None:
         self.kept = b""
-        self._stream = stream
-        self._task = asyncio.create_task(self._read())
+        self._loop = asyncio.get_running_loop()
 
-    async def _read(self) -> None:
-        while chunk := await self._stream.read(MAX_SAID):
-            self.kept = (self.kept + chunk)[-MAX_SAID:]
+    def __enter__(self) -> _Tail:
+        self._read_end, self.write_end = os.pipe2(os.O_CLOEXEC)
+        os.set_blocking(self._read_end, False)
+        self._loop.add_reader(self._read_end, self.read)
+        return self
 
-    async def end(self) -> None:
-        """Take what there is, without waiting for a daemon to close its end."""
-        await asyncio.wait([self._task], timeout=GRACE)
-        self._task.cancel()
-        await asyncio.wait([self._task])
+    def __exit__(self, *exc: object) -> None:
+        self._loop.remove_reader(self._read_end)
+        os.close(self._read_end)
+        os.close(self.write_end)
+
+    def read(self) -> None:
+        """Take what there is now."""
+        with contextlib.suppress(BlockingIOError):
+            while chunk := os.read(self._read_end, MAX_SAID):
+                self.kept = (self.kept + chunk)[-MAX_SAID:]
