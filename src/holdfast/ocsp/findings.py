@@ -94,8 +94,7 @@ class Finding:
     def _filled(self, template: str) -> str:
         it = "the response" if self.code.startswith("response-") else "the staple"
         shown = {name: _shown(value) for name, value in self.facts.items()}
-        text = template.format_map(_Facts(shown, it=it))
-        return text[:1].upper() + text[1:] if text.startswith("the ") else text
+        return template.format_map(_Facts(shown, it=it))
 
 
 class _Facts(dict[str, str]):
