@@ -57,16 +57,19 @@ def read_algorithm(
 ) -> tuple[AlgorithmIdentifier, int]:
     """(AlgorithmIdentifier, position after)."""
     start, stop = der.take(data, position, end, der.SEQUENCE, what)
-    return _read(data[start:stop], start, what), stop
+    try:
+        return _read(data[start:stop], what), stop
+    except Malformed as error:
+        raise Malformed(error.what, error.problem, offset=start + error.offset) from None
 
 
 @lru_cache(maxsize=256)
-def _read(content: bytes, offset: int, what: str) -> AlgorithmIdentifier:
+def _read(content: bytes, what: str) -> AlgorithmIdentifier:
     oid, after = der.oid(content, 0, len(content), what)
     if after < len(content):
         _, _, stop = der.element(content, after, len(content), f"{what}.parameters")
         if stop != len(content):
-            raise Malformed(what, f"{len(content) - stop} trailing bytes", offset=offset + stop)
+            raise Malformed(what, f"{len(content) - stop} trailing bytes", offset=stop)
     return AlgorithmIdentifier(oid, content[after:])
 
 

@@ -116,7 +116,7 @@ def _issuer_part(content: bytes, offset: int) -> tuple[str, bytes, bytes, bool]:
     end = len(content)
     try:
         start, stop = der.take(content, 0, end, der.SEQUENCE, "CertID.hashAlgorithm")
-        name, null = _hash_algorithm(content[start:stop])
+        name, null = _hash_algorithm(content, start, stop)
         name_start, name_end = der.take(
             content, stop, end, der.OCTET_STRING, "CertID.issuerNameHash"
         )
@@ -129,12 +129,11 @@ def _issuer_part(content: bytes, offset: int) -> tuple[str, bytes, bytes, bool]:
     return name, content[name_start:name_end], content[key_start:key_end], null
 
 
-@lru_cache(maxsize=64)
-def _hash_algorithm(content: bytes) -> tuple[str, bool]:
+def _hash_algorithm(content: bytes, start: int, stop: int) -> tuple[str, bool]:
     """(name, parameters are NULL) of an AlgorithmIdentifier's content; others are refused."""
     what = "CertID.hashAlgorithm"
-    oid, after = der.oid(content, 0, len(content), what)
-    parameters = content[after:]
+    oid, after = der.oid(content, start, stop, what)
+    parameters = content[after:stop]
     if parameters not in (b"", der.NULL_DER):
         raise Malformed(what, "parameters that are neither NULL nor absent", offset=after)
     return _HASH_NAMES.get(oid, oid), parameters == der.NULL_DER
