@@ -1,0 +1,263 @@
+"""`holdfast proxy` as a process: its own staples, a keeper's, signals, errors. T1 to T3, T6."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from holdfast.net.http_message import Reply, Request
+from holdfast.net.http_server import serve
+from holdfast.ocsp.statuses import GOOD, CertificateStatus, Revoked
+from holdfast.pki.issue import Issued
+from holdfast.stores.files import FOLDER, FileStore
+from support.answers import a_staple, an_answer
+from support.cli import holdfast
+from support.pki import written
+from support.tls_peers import plain_server
+from support.tls_world import NOW, Loop, a_ca, a_loop, a_site, curl, gnutls, openssl, roots_file
+
+CA = a_ca()
+
+
+class Responder:
+    """Answers for the sites it knows, as told."""
+
+    def __init__(self, loop: Loop) -> None:
+        self.sites: dict[str, Issued] = {}
+        self.says: CertificateStatus = GOOD
+        self._loop = loop
+        self._server = loop.run(serve("127.0.0.1", 0, self._answer))
+        self.url = f"http://127.0.0.1:{self._server.port}"
+
+    def _answer(self, request: Request) -> Reply:
+        for path, site in self.sites.items():
+            if request.path.startswith(f"{path}/".encode()):
+                answer = an_answer(CA, site, self.says, at=NOW)
+                return Reply(200, answer, ((b"Content-Type", b"application/ocsp-response"),))
+        return Reply(500)
+
+    def site(self, path: str, *names: str, **wishes: Any) -> Issued:
+        site = self.sites[path] = a_site(CA, *names, responder_urls=[self.url + path], **wishes)
+        return site
+
+    def close(self) -> None:
+        self._loop.run(self._server.close(grace=0))
+
+
+@pytest.fixture(scope="module")
+def responder() -> Iterator[Responder]:
+    with a_loop() as loop:
+        responder = Responder(loop)
+        yield responder
+        responder.close()
+
+
+@pytest.fixture
+def roots(tmp_path: Path) -> Path:
+    return roots_file(CA, tmp_path)
+
+
+class Running:
+    """The process: what it announced, and its stderr in a file."""
+
+    def __init__(self, process: subprocess.Popen[str], announced: dict[str, Any], log: Path):
+        self.process, self.announced, self._log = process, announced, log
+        self.port: int = announced["port"]
+
+    def said(self, words: str) -> None:
+        """Wait until stderr has `words`."""
+        for _ in range(1000):
+            if words in self._log.read_text():
+                return
+            time.sleep(0.01)
+        raise AssertionError(f"never said {words!r}: {self._log.read_text()}")
+
+
+@contextlib.contextmanager
+def running(folder: Path, *words: object) -> Iterator[Running]:
+    log = folder / "stderr"
+    with log.open("w") as stderr:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "holdfast", "proxy", "--listen", "127.0.0.1:0", "--json"]
+            + [str(word) for word in words],
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            text=True,
+        )
+    assert process.stdout is not None
+    lines = []
+    try:
+        for line in process.stdout:
+            lines.append(line)
+            if line == "}\n":
+                break
+        assert lines, log.read_text()
+        yield Running(process, json.loads("".join(lines)), log)
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+
+
+def test_its_own_staples_for_rsa_and_ecdsa(
+    responder: Responder, roots: Path, tmp_path: Path
+) -> None:
+    ecdsa = responder.site("/e")
+    rsa = responder.site("/r", key_type="rsa-2048")
+    words: list[object] = []
+    for name, site in (("e", ecdsa), ("r", rsa)):
+        chain, key = written(site, tmp_path, name)
+        words += ["--cert", chain, "--key", key]
+    with running(tmp_path, *words) as proxy:
+        rows = proxy.announced["certificates"]
+        assert [row["staple"] for row in rows] == ["staple good", "staple good"]
+        for sigalgs in ("ECDSA+SHA256", "rsa_pss_rsae_sha256"):
+            code, out = openssl(proxy.port, roots, "-sigalgs", sigalgs)
+            assert code == 0, out
+            assert "Cert Status: good" in out
+        assert gnutls(proxy.port, roots)[0] == 0
+        assert curl(proxy.port, roots)[0] == 0
+
+
+def test_red_revoked_at_the_responder_is_refused_by_clients(
+    responder: Responder, roots: Path, tmp_path: Path
+) -> None:
+    chain, key = written(responder.site("/revoked"), tmp_path)
+    responder.says = Revoked(NOW)
+    try:
+        with running(tmp_path, "--cert", chain, "--key", key) as proxy:
+            assert gnutls(proxy.port, roots)[0] == 1
+            assert curl(proxy.port, roots)[0] == 91
+        with running(tmp_path, "--cert", chain, "--key", key, "--on-revoked", "withhold") as proxy:
+            assert "no response sent" in openssl(proxy.port, roots)[1]
+    finally:
+        responder.says = GOOD
+
+
+def test_a_running_keepers_staples(roots: Path, tmp_path: Path) -> None:
+    site = a_site(CA)
+    chain, key = written(site, tmp_path)
+    state = tmp_path / "state"
+    store = FileStore(state / FOLDER)
+    store.write(a_staple(CA, site, at=NOW))
+    with running(tmp_path, "--cert", chain, "--key", key, "--keeper", state) as proxy:
+        assert curl(proxy.port, roots)[0] == 0
+        store.write(a_staple(CA, site, Revoked(NOW), at=NOW))
+        proxy.said("certificate_status=revoked")
+        assert curl(proxy.port, roots)[0] == 91
+
+
+def test_an_upstream_behind_it(responder: Responder, roots: Path, tmp_path: Path) -> None:
+    chain, key = written(responder.site("/up"), tmp_path)
+
+    def play(sock: Any) -> None:
+        sock.recv(1000)
+        sock.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello")
+
+    with plain_server(play) as port:
+        words = ["--cert", chain, "--key", key, "--upstream", f"http://127.0.0.1:{port}"]
+        with running(tmp_path, *words) as proxy:
+            code, out = curl(proxy.port, roots)
+    assert (code, out) == (0, "hello")
+
+
+def test_t6_sighup_serves_the_new_certificate_and_its_staple(
+    responder: Responder, roots: Path, tmp_path: Path
+) -> None:
+    old, new = responder.site("/old"), responder.site("/new")
+    chain, key = written(old, tmp_path)
+    with running(tmp_path, "--cert", chain, "--key", key) as proxy:
+        written(new, tmp_path)
+        proxy.process.send_signal(signal.SIGHUP)
+        proxy.said("reloaded certificates=1")
+        for _ in range(500):
+            _, out = openssl(proxy.port, roots)
+            assert f"{new.certificate.serial:X}".lstrip("0") in out.upper()
+            if "Cert Status: good" in out:
+                break
+            time.sleep(0.01)
+        assert "Cert Status: good" in out
+        chain.write_text("rubbish")
+        proxy.process.send_signal(signal.SIGHUP)
+        proxy.said("reload-failed")
+        assert curl(proxy.port, roots)[0] == 0
+
+
+def test_sigterm_ends_it_cleanly(responder: Responder, tmp_path: Path) -> None:
+    chain, key = written(responder.site("/term"), tmp_path)
+    with running(tmp_path, "--cert", chain, "--key", key) as proxy:
+        proxy.process.send_signal(signal.SIGTERM)
+        assert proxy.process.wait(timeout=10) == 0
+    assert "Traceback" not in (tmp_path / "stderr").read_text()
+
+
+def test_a_responder_that_is_down_at_the_start_does_not_keep_it_from_serving(
+    roots: Path, tmp_path: Path
+) -> None:
+    chain, key = written(a_site(CA), tmp_path)
+    with running(tmp_path, "--cert", chain, "--key", key) as proxy:
+        assert proxy.announced["certificates"][0]["stapled"] is False
+        assert openssl(proxy.port, roots)[0] == 0
+
+
+def test_a_key_with_a_passphrase_and_a_file_that_holds_both(
+    responder: Responder, roots: Path, tmp_path: Path
+) -> None:
+    site = responder.site("/both")
+    both = tmp_path / "both.pem"
+    both.write_bytes(site.fullchain_pem + site.key_pem(passphrase=b"open sesame"))
+    secret = tmp_path / "secret"
+    secret.write_text("open sesame\n")
+    with running(tmp_path, "--cert", both, "--key-passphrase-file", secret) as proxy:
+        assert curl(proxy.port, roots)[0] == 0
+    wrong = tmp_path / "wrong"
+    wrong.write_text("nope\n")
+    outcome = holdfast("proxy", "--cert", both, "--key-passphrase-file", wrong)
+    assert outcome.code == 2
+    assert "nope" not in outcome.err
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--cert", "{a}"], "holds no private key"),
+        (["--cert", "{a}", "--key", "{b.key}"], "does not belong"),
+        (["--cert", "{a}", "--cert", "{b}", "--key", "{a.key}"], "2 certificates and 1 keys"),
+        (["--cert", "/nowhere", "--key", "{a.key}"], "/nowhere"),
+        (["--cert", "{a}", "--key", "/nowhere"], "/nowhere"),
+        (["--cert", "{garbage}", "--key", "{a.key}"], "garbage"),
+        (["--cert", "{a.key}", "--key", "{a.key}"], "certificate"),
+        (["--cert", "{a}", "--key", "{a}"], "private key"),
+        (["--cert", "{a}", "--key", "{a.key}", "--upstream", "https://x"], "not an upstream"),
+        (["--cert", "{a}", "--key", "{a.key}", "--keeper", "/nowhere"], "no such state folder"),
+        (["--cert", "{a}", "--key", "{a.key}", "--listen", "nonsense"], "not an address"),
+        (["--cert", "{a}", "--key", "{a.key}", "--listen", "192.0.2.1:0"], "cannot listen"),
+        ([], "--cert"),
+    ],
+)
+def test_the_operators_errors_are_one_line_a_hint_and_exit_2(
+    tmp_path: Path, words: list[str], told: str
+) -> None:
+    places = {}
+    for name in ("a", "b"):
+        places[name], places[f"{name}.key"] = written(
+            a_site(CA, f"{name}.example", responder_urls=[]), tmp_path, name
+        )
+    places["garbage"] = tmp_path / "garbage"
+    places["garbage"].write_bytes(os.urandom(100))
+    filled = [str(places.get(word.strip("{}"), word)) for word in words]
+    outcome = holdfast("proxy", *filled)
+    assert outcome.code == 2
+    assert told in outcome.err
+    assert outcome.err.startswith("holdfast: ")
+    assert "Traceback" not in outcome.err
