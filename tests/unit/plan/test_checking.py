@@ -1,0 +1,228 @@
+"""From observations to a report, without a network: the rules that real servers seldom show."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from holdfast.errors import OperatorError
+from holdfast.ocsp.certid import Subject
+from holdfast.ocsp.response import Response
+from holdfast.ocsp.statuses import Revoked
+from holdfast.pki.issue import Issued
+from holdfast.plan.checking import Judge, ResponderAnswer, Seen, report
+from holdfast.plan.report import Report, document
+from holdfast.plan.target import Target, parse_list
+from holdfast.tls.observation import Failure, Observation
+from support.answers import an_answer
+from support.pki import AT, a_root, a_server, a_signer, an_intermediate
+
+ROOT = a_root()
+CA = an_intermediate(ROOT, responder_urls=["http://ocsp.example/ca"])
+URL = "http://ocsp.example/"
+SITE = a_server(CA, "www.example.com", responder_urls=[URL])
+GOOD = an_answer(CA, SITE, at=AT)
+JUDGE = Judge(servername="www.example.com", at=AT, roots=(ROOT.certificate,))
+
+
+def shown(
+    staple: bytes | None = GOOD, *, site: Issued = SITE, address: str = "192.0.2.1:443", **more: Any
+) -> Observation:
+    more.setdefault("chain", (site.certificate.der, CA.certificate.der))
+    more.setdefault("tls", "TLSv1.3")
+    more.setdefault("staples", (staple, None))
+    return Observation(address=address, sni="www.example.com", asked="1.3", **more)
+
+
+def failed(kind: Any, failure: str = "", *, address: str = "192.0.2.1:443") -> Observation:
+    return Observation(address=address, asked="1.3", error=Failure(kind, "why", failure))
+
+
+def judged(*observations: Observation, judge: Judge = JUDGE, **seen: Any) -> Report:
+    return report("www.example.com", Seen(observations=observations, **seen), judge)
+
+
+def codes(found: Report) -> dict[str, str]:
+    return {f.code: f.severity.text for f in found.findings}
+
+
+def test_good_with_the_absent_intermediate_noted() -> None:
+    found = judged(shown(), shown())
+    assert found.verdict == "good"
+    assert codes(found) == {"staple-absent-intermediate": "note"}
+    assert all(client.accepts for client in found.clients)
+
+
+def test_an_intermediates_staple_is_judged_by_its_own_issuer() -> None:
+    """RFC 8446 4.4.2.1: every CertificateEntry may carry one."""
+    about_ca = an_answer(ROOT, CA.issued, at=AT)
+    found = judged(shown(staples=(GOOD, about_ca)))
+    assert codes(found) == {}
+    assert [(s.position, s.valid) for s in found.staples] == [(0, True), (1, True)]
+    revoked = an_answer(ROOT, CA.issued, Revoked(AT - timedelta(days=1)), at=AT)
+    assert judged(shown(staples=(GOOD, revoked))).verdict == "bad"
+    swapped = judged(shown(staples=(GOOD, GOOD)))
+    assert codes(swapped)["staple-wrong-certificate"] == "fatal"
+
+
+def test_an_empty_staple_is_none() -> None:
+    assert "staple-missing" in codes(judged(shown(b"")))
+
+
+def test_near_expiry_is_told_from_four_fifths_of_the_window_on() -> None:
+    early = an_answer(CA, SITE, at=AT, window=timedelta(minutes=76))
+    late = an_answer(CA, SITE, at=AT, window=timedelta(minutes=74))
+    assert "staple-near-expiry" not in codes(judged(shown(early)))
+    assert codes(judged(shown(late)))["staple-near-expiry"] == "warning"
+
+
+def test_nothing_reached_is_unreachable_and_a_failed_handshake_is_bad() -> None:
+    assert judged(failed("unreachable", "refused")).verdict == "unreachable"
+    unresolved = judged(unresolved=Failure("unreachable", "no such name", "dns"))
+    assert (unresolved.verdict, codes(unresolved)) == ("unreachable", {"unreachable": "fatal"})
+    assert judged(failed("tls-handshake-failed")).verdict == "bad"
+    assert codes(judged(failed("starttls-refused"))) == {"starttls-refused": "fault"}
+
+
+def test_an_address_this_machine_cannot_route_to_is_no_fault_of_the_server() -> None:
+    found = judged(shown(), failed("unreachable", "unreachable", address="[2001:db8::1]:443"))
+    assert codes(found)["unreachable"] == "note"
+    assert found.verdict == "good"
+    dead = judged(shown(), failed("unreachable", "refused", address="192.0.2.2:443"))
+    assert codes(dead)["unreachable"] == "fatal"
+
+
+def test_the_address_families_must_be_alike() -> None:
+    six = "[2001:db8::1]:443"
+    other = a_server(CA, "www.example.com", responder_urls=[URL], who="other")
+    apart = judged(shown(), shown(an_answer(CA, other, at=AT), site=other, address=six))
+    assert codes(apart)["address-family-differs"] == "warning"
+    half = judged(shown(), shown(None, address=six))
+    assert "address-family-differs" in codes(half)
+    deaf = judged(shown(), failed("tls-handshake-failed", address=six))
+    assert "address-family-differs" in codes(deaf)
+    alike = judged(shown(), shown(address=six))
+    assert "address-family-differs" not in codes(alike)
+
+
+def test_a_version_or_kind_of_key_that_is_not_offered_is_no_finding() -> None:
+    found = judged(shown(tls="TLSv1.2"), failed("tls-handshake-failed"))
+    assert found.verdict == "good"
+
+
+def test_tls_1_1_is_old() -> None:
+    assert codes(judged(shown(tls="TLSv1.1")))["tls-version-old"] == "warning"
+    assert "tls-version-old" not in codes(judged(shown(tls="TLSv1.2")))
+
+
+def test_a_certificate_that_cannot_be_read_is_told() -> None:
+    assert "tls-handshake-failed" in codes(judged(shown(chain=(b"\x30\x00",), staples=(None,))))
+
+
+def test_a_must_staple_leaf_that_is_stapled_half_the_time_is_a_fault() -> None:
+    must = a_server(CA, "www.example.com", responder_urls=[URL], must_staple=True)
+    staple = an_answer(CA, must, at=AT)
+    found = judged(shown(staple, site=must), shown(None, site=must))
+    assert codes(found)["staple-intermittent"] == "fault"
+
+
+@pytest.mark.parametrize(
+    ("failure", "code", "severity"),
+    [
+        ("dns", "responder-unreachable", "warning"),
+        ("timeout", "responder-unreachable", "warning"),
+        ("http-4xx", "responder-http-error", "warning"),
+        ("try-later", "responder-error-response", "warning"),
+        ("unauthorized", "responder-error-response", "warning"),
+        ("html", "responder-invalid-response", "fault"),
+    ],
+)
+def test_each_failure_of_a_responder_has_its_code(failure: str, code: str, severity: str) -> None:
+    answer = ResponderAnswer(url=URL, failure=failure, problem="why", http_status=404)
+    found = judged(shown(), responders={SITE.certificate.sha256: (answer,)})
+    assert codes(found)[code] == severity
+    told = next(f for f in found.findings if f.code == code)
+    assert "(" not in told.message.replace("(s)", ""), "a fact was not given"
+
+
+def test_a_slow_responder_and_one_that_answers_for_another_certificate() -> None:
+    other = a_server(CA, "other.example.com", responder_urls=[URL])
+    slow = ResponderAnswer(url=URL, milliseconds=1500.0, response=Response.parse(GOOD))
+    wrong = ResponderAnswer(
+        url=URL, milliseconds=5.0, response=Response.parse(an_answer(CA, other, at=AT))
+    )
+    found = judged(shown(), responders={SITE.certificate.sha256: (slow, wrong)})
+    assert codes(found)["responder-slow"] == "warning"
+    assert codes(found)["responder-invalid-response"] == "fault"
+    assert [r.certificate_status for r in found.responders] == ["good", None]
+
+
+def test_a_delegates_staple_and_its_json() -> None:
+    signed = an_answer(CA, SITE, at=AT, signer=a_signer(CA))
+    shape: Any = document([judged(shown(signed))])
+    staple = shape["reports"][0]["staples"][0]
+    assert staple["signer"] == "delegate"
+    assert staple["this_update"] == "2026-06-01T11:00:00Z"
+    assert shape["schema"] == "holdfast.check/1"
+    assert Subject.of(SITE.certificate, CA.certificate).name == "www.example.com"
+
+
+def test_findings_are_told_once_gravest_first() -> None:
+    stale = an_answer(CA, SITE, at=AT - timedelta(days=30))
+    found = judged(shown(stale), shown(stale), judge=Judge(servername="x.example", at=AT))
+    severities = [f.severity for f in found.findings]
+    assert severities == sorted(severities, reverse=True)
+    assert len({(f.code, f.message) for f in found.findings}) == len(found.findings)
+    assert {"staple-expired", "chain-untrusted", "certificate-name-mismatch"} <= set(codes(found))
+
+
+@pytest.mark.parametrize(
+    ("text", "host", "port", "starttls"),
+    [
+        ("example.com", "example.com", 443, None),
+        ("Example.COM:8443", "example.com", 8443, None),
+        ("https://example.com/path?x=1", "example.com", 443, None),
+        ("[2001:db8::1]:8443", "2001:db8::1", 8443, None),
+        ("2001:db8::1", "2001:db8::1", 443, None),
+        ("192.0.2.1", "192.0.2.1", 443, None),
+        ("smtp://mail.example.com", "mail.example.com", 25, "smtp"),
+        ("imaps://mail.example.com", "mail.example.com", 993, None),
+        ("xmpp-server://example.com", "example.com", 5269, "xmpp-server"),
+        ("postgres://db.example.com:5433", "db.example.com", 5433, "postgres"),
+        ("bücher.example", "xn--bcher-kva.example", 443, None),
+    ],
+)
+def test_a_target_in_its_spellings(text: str, host: str, port: int, starttls: str | None) -> None:
+    target = Target.parse(text)
+    assert (target.host, target.port, target.starttls) == (host, port, starttls)
+    assert str(target) == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "gopher://x",
+        "a b",
+        "host:0",
+        "host:70000",
+        "host:x",
+        "user@host",
+        "://",
+        "[::1",
+    ],
+)
+def test_what_names_no_server_is_the_operators_error(text: str) -> None:
+    with pytest.raises(OperatorError):
+        Target.parse(text)
+
+
+def test_a_list_of_targets_names_the_line_that_is_wrong() -> None:
+    assert [t.host for t in parse_list("# x\na.example # y\n\nb.example\n", name="f")] == [
+        "a.example",
+        "b.example",
+    ]
+    with pytest.raises(OperatorError, match=r"hosts\.txt, line 2"):
+        parse_list("a.example\ngopher://b\n", name="hosts.txt")
