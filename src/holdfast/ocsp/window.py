@@ -30,7 +30,7 @@ class Window:
 
     def capped(self, *ends: datetime) -> Window:
         """The same, ending at the earliest of its own end and `ends`."""
-        return Window(self.begin, max(self.begin, min(self.end, *ends)))
+        return Window(self.begin, max(self.begin, min((self.end, *ends))))
 
 
 def duration_text(span: timedelta) -> str:
