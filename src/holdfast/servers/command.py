@@ -141,5 +141,5 @@ class _Tail:
     def read(self) -> None:
         """Take what there is now."""
         with contextlib.suppress(BlockingIOError):
-            while chunk := os.read(self._read_end, MAX_SAID):
-                self.kept = (self.kept + chunk)[-MAX_SAID:]
+            for _ in range(16):  # a daemon may write for ever
+                self.kept = (self.kept + os.read(self._read_end, MAX_SAID))[-MAX_SAID:]

@@ -1,0 +1,196 @@
+"""Which certificates the keeper keeps: what an operator wrote, read from the files it names.
+
+Laws: one bad file costs its own certificates only, and is a `problem` that says so; names are
+unique, because files and people use them; a certificate that is named twice is kept once (K20).
+"""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from holdfast.errors import HoldfastError, OperatorError
+from holdfast.net.files import read_bounded
+from holdfast.ocsp.certid import Subject
+from holdfast.pki import pem
+from holdfast.pki.certificate import Certificate
+from holdfast.pki.chain import find_issuer, order
+from holdfast.plan.entry import Need
+
+CERTIFICATE_SUFFIXES = {".pem", ".crt", ".cer", ".der", ".cert"}
+MAX_FILES = 200_000
+_GLOB = frozenset("*?[")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CertificateFiles:
+    """One `[[certificate]]`: `chain` is a file, a folder or a glob of them.
+
+    `responder_urls` None: those in the certificate. `servers`: who is given the staple. `need`
+    None: by whether the certificate is must-staple.
+    """
+
+    chain: str
+    name: str | None = None
+    issuer: str | None = None
+    responder_urls: tuple[str, ...] | None = None
+    servers: tuple[str, ...] = ()
+    need: Need | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kept:
+    """One certificate to keep a staple for."""
+
+    name: str
+    subject: Subject
+    servers: tuple[str, ...] = ()
+    need: Need = Need.STRICT
+    applicable: bool = True
+
+    @classmethod
+    def of(
+        cls,
+        subject: Subject,
+        *,
+        name: str | None = None,
+        servers: tuple[str, ...] = (),
+        need: Need | None = None,
+    ) -> Kept:
+        """`subject` under its own name, with the need its must-staple extension implies."""
+        must = subject.leaf is not None and subject.leaf.must_staple
+        return cls(
+            name=name or subject.name,
+            subject=subject,
+            servers=servers,
+            need=need or (Need.MUST if must else Need.STRICT),
+            applicable=bool(subject.responder_urls),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Inventory:
+    """`paths`: every file that was read, or looked for: a change there calls for a new reading."""
+
+    kept: tuple[Kept, ...]
+    problems: tuple[HoldfastError, ...] = ()
+    paths: frozenset[Path] = frozenset()
+
+
+def read_inventory(specified: Iterable[CertificateFiles], *, always_ask: bool = False) -> Inventory:
+    """Read every file that `specified` names. `always_ask`: also without a responder URL, because
+    the source knows another way (an override for all, stored responses)."""
+    found: list[Kept] = []
+    problems: list[HoldfastError] = []
+    paths: set[Path] = set()
+    for one in specified:
+        try:
+            files = _files(one.chain)
+            extra = _certificates(Path(one.issuer)) if one.issuer else ()
+        except HoldfastError as error:
+            problems.append(error)
+            continue
+        paths.update([*files, *([Path(one.issuer)] if one.issuer else [])])
+        single = not (_is_pattern(one.chain) or os.path.isdir(one.chain))
+        found += _kept(one, files, extra, single, problems)
+    if always_ask:
+        found = [replace(kept, applicable=True) for kept in found]
+    return Inventory(tuple(_named_apart(_merged(found))), tuple(problems), frozenset(paths))
+
+
+def _kept(
+    one: CertificateFiles,
+    files: list[Path],
+    extra: tuple[Certificate, ...],
+    single: bool,
+    problems: list[HoldfastError],
+) -> Iterator[Kept]:
+    read: list[tuple[Path, tuple[Certificate, ...]]] = []
+    for path in files:
+        try:
+            read.append((path, _certificates(path)))
+        except HoldfastError as error:
+            # a folder holds keys and other things too
+            if single or _is_pattern(one.chain):
+                problems.append(error)
+    pool = [
+        certificate for _, certificates in read for certificate in certificates if certificate.is_ca
+    ]
+    for path, certificates in read:
+        leaf = order(certificates).leaf
+        if leaf.is_ca and not single:
+            continue
+        issuer = order(certificates, extra=extra).issuer or find_issuer(leaf, pool)
+        if issuer is None:
+            problems.append(
+                OperatorError(
+                    f"{path}: the issuer of {leaf.subject} is not in it",
+                    hint=f'add the issuer "{leaf.issuer}" to the file, or name its file with '
+                    "`issuer = ` (on the command line: --issuer)",
+                )
+            )
+            continue
+        subject = Subject.of(leaf, issuer, one.responder_urls)
+        name = one.name if single else None
+        yield Kept.of(subject, name=name, servers=one.servers, need=one.need)
+
+
+def _files(place: str) -> list[Path]:
+    if _is_pattern(place) and not os.path.exists(place):
+        matches = sorted(glob.glob(place, recursive=True))[:MAX_FILES]
+        if not matches:
+            raise OperatorError(f"{place}: no file matches", hint="check the pattern and its path")
+        return [Path(match) for match in matches if os.path.isfile(match)]
+    if os.path.isdir(place):
+        try:
+            names = sorted(os.listdir(place))[:MAX_FILES]
+        except OSError as error:
+            raise OperatorError(f"{place}: {error.strerror}") from error
+        return [
+            Path(place, name)
+            for name in names
+            if os.path.splitext(name)[1].lower() in CERTIFICATE_SUFFIXES
+        ]
+    return [Path(place)]
+
+
+def _is_pattern(place: str) -> bool:
+    return not _GLOB.isdisjoint(place)
+
+
+def _certificates(path: Path) -> tuple[Certificate, ...]:
+    return pem.certificates(read_bounded(path), name=str(path))
+
+
+def _merged(found: Iterable[Kept]) -> Iterator[Kept]:
+    """One for each CertID, with the servers of all that name it."""
+    by_key: dict[str, Kept] = {}
+    for kept in found:
+        key = kept.subject.certid.key
+        first = by_key.setdefault(key, kept)
+        servers = tuple(dict.fromkeys([*first.servers, *kept.servers]))
+        by_key[key] = replace(first, servers=servers)
+    yield from by_key.values()
+
+
+def _named_apart(found: Iterable[Kept]) -> Iterator[Kept]:
+    """Of one name: told apart by the kind of key, and if that is not enough by the serial."""
+    all_kept = list(found)
+    names = Counter(kept.name for kept in all_kept)
+    longer = [
+        kept if names[kept.name] == 1 else replace(kept, name=f"{kept.name}-{_algorithm(kept)}")
+        for kept in all_kept
+    ]
+    names = Counter(kept.name for kept in longer)
+    for kept in longer:
+        serial = f"{kept.subject.serial:x}"[:12]
+        yield kept if names[kept.name] == 1 else replace(kept, name=f"{kept.name}-{serial}")
+
+
+def _algorithm(kept: Kept) -> str:
+    leaf = kept.subject.leaf
+    return "key" if leaf is None else leaf.key_type.split()[0].split("-")[0].lower()
