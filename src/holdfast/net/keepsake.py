@@ -1,7 +1,8 @@
 """Files as they were before somebody's tool changed them, so that they can be put back.
 
 Laws: what was there is copied before, what came of it is known by its hash after; it is put back
-byte for byte only while nobody else has changed it since and no other process has it open.
+byte for byte, links as links, only while nobody else has changed it since and no other process has
+it open.
 """
 
 from __future__ import annotations
@@ -11,17 +12,19 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 from holdfast.errors import OperatorError
 from holdfast.net.files import read_bounded, write_atomic
 
 MAX_FILE = 256 << 20  # bytes; a browser's database of certificates is a few hundred KiB
+MAX_FILES = 50_000  # of a tree
 
 
 class Keepsake:
-    """What some files were, kept in `folder`, which is made by `take` and gone after `restore`."""
+    """What some files were, kept in `folder`, which `take` makes and `forget` removes."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -30,72 +33,116 @@ class Keepsake:
     def taken(self) -> bool:
         return (self.folder / "files.json").exists()
 
-    def take(self, paths: Iterable[Path]) -> None:
-        """Copy what is at `paths` now; call `seal` when they have been changed."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        files: dict[str, dict[str, object]] = {}
-        for index, path in enumerate(paths):
-            row: dict[str, object] = {"copy": None, "after": None, "made": _missing(path.parent)}
-            if path.exists():
-                row["copy"] = f"{index}.kept"
-                row["mode"] = path.stat().st_mode & 0o7777
-                write_atomic(self.folder / f"{index}.kept", read_bounded(path, MAX_FILE), 0o600)
-            files[str(path)] = row
-        self._write(files)
+    def take(self, paths: Iterable[Path], *, trees: Iterable[Path] = ()) -> None:
+        """Keep what is at `paths`, links followed, and everything below `trees`, as it is now; call
+        `seal` when it has been changed."""
+        self.forget()
+        self.folder.mkdir(parents=True)
+        named, trees = [Path(os.path.realpath(path)) for path in paths], list(trees)
+        files = {str(p): self._kept(p, i) for i, p in enumerate([*named, *_below(trees)])}
+        self._write(
+            {
+                "files": files,
+                "named": [str(path) for path in named],
+                "trees": [str(tree) for tree in trees],
+                "made": [name for path in named for name in _missing(path.parent)],
+                "after": {},
+            }
+        )
 
     def seal(self) -> None:
-        """Note what the files have become."""
-        files = self._files()
-        for name, row in files.items():
-            row["after"] = _hash(Path(name))
-        self._write(files)
+        """Note what it has become."""
+        held = self._read()
+        self._write({**held, "after": _state(held)})
 
     def untouched(self) -> bool:
-        """True when nobody changed the files since `seal`, and nobody else has them open."""
-        files = self._files()
-        return all(
-            _hash(Path(name)) == row["after"] for name, row in files.items()
-        ) and not _opened_by_others({os.path.realpath(name) for name in files})
+        """True when nobody changed anything since `seal`, and nobody else has a file open."""
+        held = self._read()
+        opened = {os.path.realpath(name) for name in held["named"]}
+        return bool(_state(held) == held["after"]) and not _opened_by_others(opened)
 
     def restore(self) -> None:
-        """Put the files back as they were when taken; those that were not there are removed."""
-        for name, row in self._files().items():
-            path = Path(name)
-            copy, mode = row["copy"], row.get("mode", 0o644)
-            if isinstance(copy, str) and isinstance(mode, int):
-                kept = read_bounded(self.folder / copy, MAX_FILE)
-                if _hash(path) != hashlib.sha256(kept).hexdigest():
-                    write_atomic(path, kept, mode)
-                continue
-            path.unlink(missing_ok=True)
-            made = row["made"]
-            for folder in made if isinstance(made, list) else []:
-                with contextlib.suppress(OSError):  # somebody put something else there
-                    os.rmdir(str(folder))
+        """Put everything back as it was when taken; what was not there is removed."""
+        held = self._read()
+        before: dict[str, dict[str, Any]] = held["files"]
+        for name in _state(held):
+            if name not in before:
+                Path(name).unlink(missing_ok=True)
+        for name, row in before.items():
+            self._put_back(Path(name), row)
+        for name in held["made"]:
+            with contextlib.suppress(OSError):  # somebody put something else there
+                os.rmdir(name)
 
     def forget(self) -> None:
         shutil.rmtree(self.folder, ignore_errors=True)
-        with contextlib.suppress(OSError):  # others are kept beside
+        with contextlib.suppress(OSError):  # others are kept beside, or it is not there
             self.folder.parent.rmdir()
 
-    def _files(self) -> dict[str, dict[str, object]]:
+    def _kept(self, path: Path, index: int) -> dict[str, Any]:
+        if path.is_symlink():
+            return {"link": os.readlink(path)}
+        if not path.exists():
+            return {}
+        data = read_bounded(path, MAX_FILE)
+        write_atomic(self.folder / f"{index}.kept", data, 0o600, fsync=False)
+        return {"copy": f"{index}.kept", "mode": path.stat().st_mode & 0o7777}
+
+    def _put_back(self, path: Path, row: dict[str, Any]) -> None:
+        if "link" in row:
+            if not path.is_symlink() or os.readlink(path) != row["link"]:
+                path.unlink(missing_ok=True)
+                path.symlink_to(row["link"])
+        elif "copy" in row:
+            kept = read_bounded(self.folder / row["copy"], MAX_FILE)
+            if path.is_symlink():
+                path.unlink()
+            if _hash(path) != hashlib.sha256(kept).hexdigest():
+                write_atomic(path, kept, row["mode"])
+        else:
+            path.unlink(missing_ok=True)
+
+    def _read(self) -> dict[str, Any]:
         path = self.folder / "files.json"
         try:
-            files = json.loads(read_bounded(path, 1 << 20))["files"]
-            if not isinstance(files, dict):
-                raise TypeError("files is no table")
-            return files
+            held = json.loads(read_bounded(path, MAX_FILE))
+            if held["schema"] != 1:
+                raise ValueError(f"schema {held['schema']}")
         except (ValueError, KeyError, TypeError) as error:
             raise OperatorError(
                 f"{path}: spoiled: {error}", hint="take the folder away and untrust by hand"
             ) from error
+        assert isinstance(held, dict)
+        return held
 
-    def _write(self, files: dict[str, dict[str, object]]) -> None:
-        text = json.dumps({"schema": 1, "files": files}, indent=2) + "\n"
+    def _write(self, held: dict[str, Any]) -> None:
+        text = json.dumps({**held, "schema": 1}, indent=1) + "\n"
         write_atomic(self.folder / "files.json", text.encode(), 0o600)
 
 
+def _below(trees: Iterable[Path]) -> Iterator[Path]:
+    """Every file and link, links not followed."""
+    count = 0
+    for tree in trees:
+        for folder, _, names in os.walk(tree):
+            for name in names:
+                path = Path(folder, name)
+                if path.is_symlink() or path.is_file():
+                    yield path
+                    count += 1
+                if count > MAX_FILES:
+                    raise OperatorError(f"{tree}: more than {MAX_FILES} files")
+
+
+def _state(held: dict[str, Any]) -> dict[str, str | None]:
+    """What is there now, by name: a hash, where a link leads, None for nothing."""
+    named = map(Path, held["named"])
+    return {str(path): _hash(path) for path in [*named, *_below(map(Path, held["trees"]))]}
+
+
 def _hash(path: Path) -> str | None:
+    if path.is_symlink():
+        return f"-> {os.readlink(path)}"
     if not path.exists():
         return None
     return hashlib.sha256(read_bounded(path, MAX_FILE)).hexdigest()

@@ -72,14 +72,17 @@ class BundleFile:
 
 @dataclass(frozen=True, slots=True)
 class SystemStore:
-    """A folder for the machine's own CAs, and the program that makes bundles of it.
+    """A folder for the machine's own CAs, the program that makes bundles of it, and the tree where
+    it puts them.
 
-    `command` may be empty: then the file alone is put there.
+    `command` may be empty: then the file alone is put there. `anew` is the command that forgets
+    what is no longer in the folder.
     """
 
     folder: Path
     command: tuple[str, ...] = ()
-    bundle: Path | None = None
+    anew: tuple[str, ...] = ()
+    tree: Path | None = None
 
     @property
     def name(self) -> str:
@@ -94,10 +97,10 @@ class SystemStore:
                 f"{self.folder}: cannot be written",
                 hint="run as root, or choose --store nss or --bundle FILE",
             )
-        kept.take([self.bundle] if self.bundle is not None else [])
+        kept.take([], trees=[self.tree] if self.tree is not None else [])
         write_atomic(path, block, 0o644)
         try:
-            self._update()
+            self._run(self.command)
         except OperatorError:
             path.unlink(missing_ok=True)
             kept.forget()
@@ -116,7 +119,8 @@ class SystemStore:
             raise OperatorError(
                 f"cannot remove {path}: {error.strerror}", hint="run as root"
             ) from error
-        self._update()
+        # also when everything is put back below: its hooks tell other stores, such as Java's
+        self._run(self.anew)
         if untouched:
             kept.restore()
         return "put back as it was" if untouched else "taken out"
@@ -124,9 +128,9 @@ class SystemStore:
     def _file(self, ca: Certificate) -> Path:
         return self.folder / f"holdfast-{ca.sha256[:16]}.crt"
 
-    def _update(self) -> None:
-        if self.command:
-            run(self.command)
+    def _run(self, command: tuple[str, ...]) -> None:
+        if command:
+            run(command)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +153,7 @@ class NssDatabase:
         block = pem.encode_certificates([ca])
         self._certutil("-A", "-a", "-n", _nickname(ca), "-t", "C,,", given=block)
         kept.seal()
-        return "added"
+        return f"added as {_nickname(ca)!r}"
 
     def untrust(self, ca: Certificate, kept: Keepsake) -> str:
         if kept.taken and kept.untouched():
@@ -175,9 +179,9 @@ class NssDatabase:
 
 def system_store() -> SystemStore:
     """This machine's, whichever of the usual layouts it has."""
-    for folder, command, bundle in _SYSTEMS:
-        if Path(folder).is_dir() and shutil.which(command[0]):
-            return SystemStore(Path(folder), command, Path(bundle))
+    for store in _SYSTEMS:
+        if store.folder.is_dir() and shutil.which(store.command[0]):
+            return store
     raise OperatorError(
         "this system's trust store is not one that holdfast knows",
         hint="give the bundle that your programs read with --bundle FILE",
@@ -185,15 +189,17 @@ def system_store() -> SystemStore:
 
 
 _SYSTEMS = (
-    (
-        "/usr/local/share/ca-certificates",  # Debian, Ubuntu, Alpine
+    SystemStore(  # Debian, Ubuntu, Alpine
+        Path("/usr/local/share/ca-certificates"),
         ("update-ca-certificates",),
-        "/etc/ssl/certs/ca-certificates.crt",
+        ("update-ca-certificates", "--fresh"),
+        Path("/etc/ssl/certs"),
     ),
-    (
-        "/etc/pki/ca-trust/source/anchors",  # Fedora, RHEL
+    SystemStore(  # Fedora, RHEL
+        Path("/etc/pki/ca-trust/source/anchors"),
         ("update-ca-trust", "extract"),
-        "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
+        ("update-ca-trust", "extract"),
+        Path("/etc/pki/ca-trust/extracted"),
     ),
 )
 
@@ -256,4 +262,5 @@ def run(command: Sequence[str], *, given: bytes = b"", check: bool = True) -> in
 
 
 def _nickname(ca: Certificate) -> str:
-    return f"holdfast {ca.sha256[:16]}"
+    name = ca.subject.removeprefix("CN=").replace("\n", " ")[:64]
+    return f"{name} (holdfast {ca.sha256[:8]})"
