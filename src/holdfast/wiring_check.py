@@ -99,7 +99,12 @@ async def _asked(source: HttpSource, url: str, subject: Subject) -> ResponderAns
             url=url,
             milliseconds=last.timeline.done,
             failure=last.failure or "failed",
-            problem=last.error.message,
+            problem=_without_url(url, last.error.message),
             http_status=last.http_status,
         )
     return ResponderAnswer(url=url, milliseconds=last.timeline.done, response=last.response)
+
+
+def _without_url(url: str, message: str) -> str:
+    """`message` without the URL it begins with, which GET makes long; findings name it anyway."""
+    return message.partition(": ")[2] or message if message.startswith(url) else message

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, cast
 
@@ -185,7 +186,7 @@ async def _run(
     async with checker(
         trusted=trusted, ask_responders=fetch, crls=crls, timeout=looking.timeout, policy=policy
     ) as looker:
-        with progress("checking", len(targets)) as advance:
+        with progress("checking", len(targets)) if len(targets) > 1 else _silent() as advance:
 
             async def one(target: Target) -> Report:
                 async with turn:
@@ -196,3 +197,9 @@ async def _run(
             async with asyncio.TaskGroup() as group:
                 tasks = [group.create_task(one(target)) for target in targets]
     return [task.result() for task in tasks]
+
+
+@contextmanager
+def _silent() -> Iterator[Callable[[int], None]]:
+    """No bar for one target."""
+    yield lambda _steps: None

@@ -44,8 +44,7 @@ def tell(reports: Sequence[Report], *, to: Printer | None = None) -> None:
 def _one(printer: Printer, report: Report) -> None:
     verdict = printer.paint(_WORDS[report.verdict], _STYLES[report.verdict])
     printer.line(f"{printer.paint(report.target, 'bold')}: {verdict}")
-    for line in _handshakes(report.handshakes):
-        printer.field("  handshakes", line)
+    printer.field("  handshakes", _handshakes(report.handshakes))
     for leaf in report.leaves:
         _leaf(printer, leaf)
         for staple in report.staples:
