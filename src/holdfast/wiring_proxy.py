@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,18 +18,20 @@ from holdfast.ocsp.certid import Subject
 from holdfast.pki import keys, pem
 from holdfast.pki.chain import order
 from holdfast.pki.kind import Kind
-from holdfast.seams import Clock
+from holdfast.plan.entry import Entry
+from holdfast.seams import Clock, Source
 from holdfast.servers.shelf import OnRevoked, Shelf
 from holdfast.services.follower import Follower
-from holdfast.services.own_staples import OwnStaples
+from holdfast.services.inventory import Kept
+from holdfast.services.keeper import Keeper
 from holdfast.services.proxy import Deadlines, OnEvent, Proxy, Upstream
 from holdfast.sources.http import HttpSource
-from holdfast.sources.layered import Limited
+from holdfast.sources.layered import Limited, Shared
 from holdfast.stores.files import FOLDER, FileStore
+from holdfast.stores.memory import MemoryStore
 from holdfast.tls.server import Identity, ServerTLS
 
-Kept = Callable[[], Awaitable[None]]
-"""Returns when the first staples are there, or cannot be had now."""
+FIRST_STAPLES = 5.0  # seconds that a start or a reload waits for staples, then it serves without
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,7 +116,7 @@ class Stand:
     shelf: Shelf = field(init=False)
     tls: ServerTLS = field(init=False)
     proxy: Proxy = field(init=False)
-    _feeder: OwnStaples | Follower | None = field(init=False, default=None)
+    _feeder: _Own | _Followed | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         self.shelf = Shelf(on_revoked=self.on_revoked)
@@ -137,11 +139,15 @@ class Stand:
     def subjects(self) -> list[Subject]:
         return subjects_of(self.tls.identities)
 
-    def reload(self) -> None:
-        """Read the files again and serve them; on an error nothing changes."""
-        self.tls.reload(self.files.load())
+    async def reload(self) -> None:
+        """Read the files again and serve them once their staples are there, or cannot be had now
+        (K18); on an error nothing changes."""
+        identities = self.files.load()
         if self._feeder is not None:
-            self._feeder.keep(self.subjects)
+            await self._feeder.prepare([*self.subjects, *subjects_of(identities)])
+        self.tls.reload(identities)
+        if self._feeder is not None:
+            await self._feeder.prepare(self.subjects)
 
     def rows(self) -> list[dict[str, object]]:
         """One certificate each: what is served, and where its staple stands, in words."""
@@ -165,23 +171,21 @@ class Stand:
         return rows
 
     @asynccontextmanager
-    async def kept(self, state: str | os.PathLike[str] | None) -> AsyncIterator[Kept]:
-        """Staples are kept during the block: by a keeper whose state folder is `state`, or here."""
+    async def kept(self, state: str | os.PathLike[str] | None) -> AsyncIterator[None]:
+        """Staples are kept during the block: by the keeper whose state folder is `state`, or here.
+
+        When it begins, the first ones are there, or cannot be had now (K1).
+        """
         async with AsyncExitStack() as stack:
-            if state is not None:
-                self._feeder = self._follower(Path(state))
-            else:
+            feeder: _Own | _Followed
+            if state is None:
                 source = HttpSource(await stack.enter_async_context(Http()))
-                self._feeder = OwnStaples(
-                    self.subjects,
-                    source=Limited(source),
-                    server=self.shelf,
-                    clock=self.clock,
-                    on_event=self.on_event,
-                )
-            running = asyncio.create_task(self._feeder.run())
-            stack.push_async_callback(_ended, running)
-            yield self._feeder.ready
+                feeder = _Own(self.shelf, self.clock, Shared(Limited(source)))
+            else:
+                feeder = _Followed(self._follower(Path(state)))
+            self._feeder = feeder
+            await feeder.prepare(self.subjects, running=stack)
+            yield
 
     def _follower(self, folder: Path) -> Follower:
         if not folder.is_dir():
@@ -196,6 +200,52 @@ class Stand:
             clock=self.clock,
             on_event=self.on_event,
         )
+
+
+class _Own:
+    """A keeper inside the proxy: one server, the shelf, and nothing on disk."""
+
+    def __init__(self, shelf: Shelf, clock: Clock, source: Source) -> None:
+        self._shelf = shelf
+        self._keeper = Keeper(
+            (), source=source, store=MemoryStore(), clock=clock, servers={shelf.name: shelf}
+        )
+
+    async def prepare(
+        self, subjects: Sequence[Subject], *, running: AsyncExitStack | None = None
+    ) -> None:
+        """Keep `subjects`; return when each has its staple or has failed to get one."""
+        await self._keeper.adopt(self._kept(subject) for subject in subjects)
+        if running is not None:
+            running.push_async_callback(_ended, asyncio.create_task(self._keeper.run()))
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(FIRST_STAPLES):
+                while not all(map(self._tried, self._keeper.entries)):  # noqa: ASYNC110
+                    await asyncio.sleep(0.01)
+
+    def _tried(self, entry: Entry) -> bool:
+        return entry.failures > 0 or entry.retired or self._keeper.is_settled(entry)
+
+    def _kept(self, subject: Subject) -> Kept:
+        # The serial belongs to the name: RSA and ECDSA, and old and new, are kept side by side
+        name = f"{subject.name}/{subject.serial:x}"
+        return Kept.of(subject, name=name, servers=(self._shelf.name,))
+
+
+class _Followed:
+    """Another process's keeper."""
+
+    def __init__(self, follower: Follower) -> None:
+        self._follower = follower
+
+    async def prepare(
+        self, subjects: Sequence[Subject], *, running: AsyncExitStack | None = None
+    ) -> None:
+        """Look for `subjects` now, and from now on."""
+        self._follower.keep(subjects)
+        await self._follower.look()
+        if running is not None:
+            running.push_async_callback(_ended, asyncio.create_task(self._follower.run()))
 
 
 async def _ended(task: asyncio.Task[None]) -> None:

@@ -171,7 +171,7 @@ def test_an_upstream_behind_it(responder: Responder, roots: Path, tmp_path: Path
     assert (code, out) == (0, "hello")
 
 
-def test_t6_sighup_serves_the_new_certificate_and_its_staple(
+def test_t6_k18_sighup_serves_the_new_certificate_with_its_staple(
     responder: Responder, roots: Path, tmp_path: Path
 ) -> None:
     old, new = responder.site("/old"), responder.site("/new")
@@ -180,13 +180,9 @@ def test_t6_sighup_serves_the_new_certificate_and_its_staple(
         written(new, tmp_path)
         proxy.process.send_signal(signal.SIGHUP)
         proxy.said("reloaded certificates=1")
-        for _ in range(500):
-            _, out = openssl(proxy.port, roots)
-            assert f"{new.certificate.serial:X}".lstrip("0") in out.upper()
-            if "Cert Status: good" in out:
-                break
-            time.sleep(0.01)
-        assert "Cert Status: good" in out
+        _, out = openssl(proxy.port, roots)
+        assert f"{new.certificate.serial:X}".lstrip("0") in out.upper()
+        assert "Cert Status: good" in out  # K18: not before its staple is there
         chain.write_text("rubbish")
         proxy.process.send_signal(signal.SIGHUP)
         proxy.said("reload-failed")

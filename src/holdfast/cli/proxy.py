@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import click
@@ -10,9 +11,9 @@ import click
 from holdfast.cli.params import HOST_PORT, HostPort, json_option
 
 if TYPE_CHECKING:
-    from holdfast.wiring_proxy import Stand
+    import asyncio
 
-FIRST_STAPLES = 5.0  # seconds that the start waits for staples (K1), then it serves without
+    from holdfast.wiring_proxy import Stand
 
 
 @click.command()
@@ -76,7 +77,8 @@ def proxy(
         on_revoked="withhold" if on_revoked == "withhold" else "staple",
         on_event=_say,
     )
-    asyncio.run(_serve(stand, listen, state, as_json=as_json))
+    with _logging_to_stderr():
+        asyncio.run(_serve(stand, listen, state, as_json=as_json))
     return 0
 
 
@@ -84,35 +86,37 @@ async def _serve(
     stand: Stand, listen: tuple[HostPort, ...], state: str | None, *, as_json: bool
 ) -> None:
     import asyncio
-    import contextlib
     import signal
 
-    loop, ended = asyncio.get_running_loop(), asyncio.Event()
+    loop, ended, again = asyncio.get_running_loop(), asyncio.Event(), asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ended.set)
-    async with stand.kept(state) as ready:
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(FIRST_STAPLES):
-                await ready()
+    async with stand.kept(state):
         try:
             for place in listen:
                 await stand.proxy.listen(place.host, place.port)
-            loop.add_signal_handler(signal.SIGHUP, _reload, stand)
+            loop.add_signal_handler(signal.SIGHUP, again.set)
             _announce(stand, as_json=as_json)
+            reloading = asyncio.create_task(_reloads(stand, again))
             await ended.wait()
+            reloading.cancel()
         finally:
             await stand.proxy.close()
 
 
-def _reload(stand: Stand) -> None:
+async def _reloads(stand: Stand, again: asyncio.Event) -> None:
+    """Reload at each SIGHUP; several during one count once."""
     from holdfast.errors import HoldfastError
 
-    try:
-        stand.reload()
-    except HoldfastError as error:
-        _say("reload-failed", {"error": error.message, "hint": error.hint})
-    else:
-        _say("reloaded", {"certificates": len(stand.tls.identities)})
+    while True:
+        await again.wait()
+        again.clear()
+        try:
+            await stand.reload()
+        except HoldfastError as error:
+            _say("reload-failed", {"error": error.message, "hint": error.hint})
+        else:
+            _say("reloaded", {"certificates": len(stand.tls.identities)})
 
 
 def _announce(stand: Stand, *, as_json: bool) -> None:
@@ -142,15 +146,13 @@ def _announce(stand: Stand, *, as_json: bool) -> None:
 
 
 def _say(event: str, facts: Mapping[str, object]) -> None:
-    """One event on stderr."""
-    import sys
-    from datetime import UTC, datetime
+    """One event in the log."""
+    import logging
 
-    from holdfast.cli.output import printable, rfc3339
+    from holdfast.cli.output import printable
 
     told = " ".join(f"{name}={_quoted(value)}" for name, value in facts.items() if value != "")
-    sys.stderr.write(printable(f"{rfc3339(datetime.now(UTC))} {event} {told}") + "\n")
-    sys.stderr.flush()
+    logging.getLogger("holdfast.proxy").info("%s", printable(f"{event} {told}"))
 
 
 def _quoted(value: object) -> str:
@@ -158,3 +160,24 @@ def _quoted(value: object) -> str:
 
     text = str(value)
     return text if text and not set(text) & set(' "=\n') else json.dumps(text)
+
+
+@contextmanager
+def _logging_to_stderr() -> Iterator[None]:
+    """What happens is told on stderr, one line an event, in UTC."""
+    import logging
+    import time
+
+    handler = logging.StreamHandler()
+    shape = logging.Formatter("%(asctime)s %(message)s", "%Y-%m-%dT%H:%M:%SZ")
+    shape.converter = time.gmtime
+    handler.setFormatter(shape)
+    logger = logging.getLogger("holdfast")
+    before = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(before)

@@ -38,7 +38,6 @@ class Follower:
         on_event: OnEvent = lambda name, facts: None,
     ) -> None:
         self._subjects = tuple(subjects)
-        self._looked = asyncio.Event()
         self._store = store
         self._server = server
         self._clock = clock
@@ -58,10 +57,6 @@ class Follower:
         """From now on look for these."""
         self._subjects = tuple(subjects)
 
-    async def ready(self) -> None:
-        """Return when every subject was looked for once."""
-        await self._looked.wait()
-
     async def look(self) -> None:
         """Look once at every subject."""
         for subject in self._subjects:
@@ -70,7 +65,6 @@ class Follower:
             except HoldfastError as error:
                 self._tell(subject, error.message)
             await asyncio.sleep(0)
-        self._looked.set()
 
     async def _one(self, subject: Subject) -> None:
         response = await self._store.load(subject.certid)
