@@ -2,54 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from holdfast.net.http_message import Reply, Request
-from holdfast.net.http_server import serve
 from holdfast.pki import pem
 from holdfast.pki.issue import Authority, Issued
 from support.cli import holdfast
+from support.files_server import serving
 from support.pki import a_root, a_server, an_intermediate, subjects
 from support.processes import ran
-
-
-@contextmanager
-def serving(files: dict[bytes, bytes]) -> Iterator[str]:
-    """An HTTP server of these paths, in a thread, because commands have loops of their own."""
-    ready: dict[str, object] = {}
-    started = threading.Event()
-
-    async def handler(request: Request) -> Reply:
-        body = files.get(request.target)
-        return Reply(404) if body is None else Reply(200, body)
-
-    async def run() -> None:
-        server = await serve("127.0.0.1", 0, handler)
-        stop = asyncio.Event()
-        ready.update(url=f"http://127.0.0.1:{server.port}", stop=stop)
-        ready["loop"] = asyncio.get_running_loop()
-        started.set()
-        await stop.wait()
-        await server.close(grace=0)
-
-    thread = threading.Thread(target=asyncio.run, args=(run(),))
-    thread.start()
-    assert started.wait(10)
-    try:
-        yield str(ready["url"])
-    finally:
-        loop, stop = ready["loop"], ready["stop"]
-        assert isinstance(loop, asyncio.AbstractEventLoop)
-        assert isinstance(stop, asyncio.Event)
-        loop.call_soon_threadsafe(stop.set)
-        thread.join()
 
 
 @dataclass(frozen=True)

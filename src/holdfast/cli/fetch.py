@@ -157,6 +157,12 @@ def _plan(subject: Subject, method: str, hash_: str, *, as_json: bool) -> int:
     return 0
 
 
+def _nothing() -> dict[str, Any]:
+    """The fields of a verdict that there is not."""
+    fields = ("response_status", "certificate_status", "revocation", "this_update", "next_update")
+    return {"valid": False, **dict.fromkeys((*fields, "produced_at", "signer")), "findings": []}
+
+
 class _Told:
     """The exchanges that there were, and the verdict on the last."""
 
@@ -203,7 +209,7 @@ class _Told:
         from holdfast.cli.verify import document
 
         error = self.last.error
-        told: dict[str, Any] = {} if self.verdict is None else document(self.verdict)
+        told = _nothing() if self.verdict is None else document(self.verdict)
         told["schema"] = SCHEMA
         told["exchanges"] = [self._exchange(one) for one in self.exchanges]
         told["out"] = out
