@@ -173,6 +173,8 @@ def generalized_time(data: bytes, position: int, end: int, what: str) -> tuple[d
 def _instant(content: bytes) -> datetime | None:
     if len(content) != 15 or content[14] != 0x5A or not content[:14].isdigit():
         return None
+    if content[8:10] == b"24":  # ISO 8601's other midnight, which newer Pythons accept
+        return None
     text = content.decode("ascii")
     try:
         return datetime.fromisoformat(f"{text[:8]}T{text[8:]}")

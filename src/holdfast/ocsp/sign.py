@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, Literal
 
+from holdfast.errors import Malformed
 from holdfast.ocsp.algorithms import AlgorithmIdentifier, Make, signing
 from holdfast.ocsp.extension import Extension
 from holdfast.ocsp.response import (
@@ -21,6 +23,7 @@ from holdfast.ocsp.response import (
     assemble,
     encode_response_data,
 )
+from holdfast.ocsp.signer import issued_by
 from holdfast.pki.certificate import Certificate
 
 
@@ -49,7 +52,11 @@ class Signer:
 
     @property
     def is_issuer(self) -> bool:
-        return self.certificate == self.issuer
+        """True also for the issuer's renewed certificate: the same name and key (V2)."""
+        mine, its = self.certificate, self.issuer
+        return mine == its or (
+            mine.subject_der == its.subject_der and mine.key_octets == its.key_octets
+        )
 
     @property
     def responder_id(self) -> ResponderID:
@@ -70,19 +77,7 @@ class Signer:
                 f"signer certificate {self.certificate.subject} is not in date "
                 f"({self.certificate.not_before:%Y-%m-%d} to {self.certificate.not_after:%Y-%m-%d})"
             )
-        if self.is_issuer:
-            return ""
-        if not self.certificate.signed_by(self.issuer):
-            return (
-                f"signer certificate {self.certificate.subject} was not issued by "
-                f"{self.issuer.subject}"
-            )
-        if not self.certificate.is_delegated_signer:
-            return (
-                f"signer certificate {self.certificate.subject} lacks the extended key usage "
-                "OCSPSigning"
-            )
-        return ""
+        return "" if self.is_issuer else _shortcoming(self.certificate, self.issuer)
 
     def respond(
         self,
@@ -98,3 +93,21 @@ class Signer:
     def wrap(self, tbs: bytes) -> bytes:
         """Sign `tbs`, ResponseData in DER, and put the whole response round it."""
         return assemble(tbs, self._algorithm, self._make(tbs), self.certificates)
+
+
+@lru_cache(maxsize=256)
+def _shortcoming(certificate: Certificate, issuer: Certificate) -> str:
+    """Why `certificate` may never sign for `issuer`, "" when it may: what a strict judge asks of a
+    delegate. Asked before every answer, found out once."""
+    who = f"signer certificate {certificate.subject}"
+    issued, weak = issued_by(certificate, issuer)
+    if not issued:
+        return f"{who} was not issued by {issuer.subject}"
+    try:
+        if not certificate.is_delegated_signer:
+            return f"{who} lacks the extended key usage OCSPSigning"
+        if certificate.is_ca:
+            return f"{who} is itself a CA, and a delegated signer must not be"
+    except Malformed as error:
+        return f"{who} cannot be read: {error.message}"
+    return f"{who} is signed with {weak}" if weak else ""

@@ -13,7 +13,7 @@ from holdfast.ocsp.policy import Policy
 from holdfast.ocsp.response import GOOD, ResponderKey, ResponderName, Response, SingleResponse
 from holdfast.ocsp.sign import Signer
 from holdfast.ocsp.verify import examine
-from holdfast.pki.issue import Authority, Issued
+from holdfast.pki.issue import Authority, Issued, raw
 from support.pki import AT, BEGIN, a_key, a_root, a_server, a_signer
 
 CA = a_root()
@@ -113,6 +113,11 @@ def test_v2_a_fit_signer_has_no_objection(who: Authority | Issued) -> None:
         (a_signer(CA, "Plain", eku=()), "lacks the extended key usage OCSPSigning"),
         (a_signer(CA, "Server", eku=("1.3.6.1.5.5.7.3.1",)), "lacks the extended key usage"),
         (OTHER, "was not issued by CN=Test Root"),
+        (a_signer(CA, "CA Signer", ca=True), "is itself a CA"),
+        (
+            a_signer(CA, "Unreadable", extensions=[raw("2.5.29.37", b"\x30\x80")]),
+            "cannot be read: Certificate.extensions 2.5.29.37",
+        ),
     ],
 )
 def test_v2_an_unfit_one_says_why_and_is_judged_so(who: Authority | Issued, match: str) -> None:
@@ -121,6 +126,25 @@ def test_v2_an_unfit_one_says_why_and_is_judged_so(who: Authority | Issued, matc
     assert match in signer.objection(AT)
     response = Response.parse(signer.respond([SINGLE], produced_at=AT))
     assert not examine(response, SUBJECT, at=AT).valid
+
+
+def test_the_issuers_renewed_certificate_is_the_issuer() -> None:
+    """V2, R15: the same name and key, issued again."""
+    renewed = a_root(serial=2)
+    assert renewed.certificate != CA.certificate
+    signer = signer_of(renewed)
+    assert signer.is_issuer
+    assert signer.objection(AT) == ""
+    response = Response.parse(signer.respond([SINGLE], produced_at=AT))
+    verdict = examine(response, SUBJECT, at=AT)
+    assert (verdict.good, verdict.signer_role) == (True, "issuer")
+
+
+def test_an_impostors_certificate_is_not() -> None:
+    """The red twin: the same name, another key."""
+    signer = signer_of(a_root(who="impostor"))
+    assert not signer.is_issuer
+    assert "was not issued by" in signer.objection(AT)
 
 
 def test_a_signature_by_another_key_is_bad() -> None:
