@@ -227,8 +227,8 @@ class _Own:
         return entry.failures > 0 or entry.retired or self._keeper.is_settled(entry)
 
     def _kept(self, subject: Subject) -> Kept:
-        # The serial belongs to the name: RSA and ECDSA, and old and new, are kept side by side
-        name = f"{subject.name}/{subject.serial:x}"
+        # The serial's end tells RSA from ECDSA and old from new: they are kept side by side
+        name = f"{subject.name}/{subject.serial & 0xFFFFFFFF:08x}"
         return Kept.of(subject, name=name, servers=(self._shelf.name,))
 
 
