@@ -1,4 +1,4 @@
-"""Fixtures of several integration tests: an event loop in a thread, an HTTP server, a roots file."""
+"""Fixtures of several tests: an event loop in a thread, an HTTP server, a roots file."""
 
 from support.check_world import loop, roots, web
 

@@ -143,16 +143,41 @@ def by_leaf(observations: Sequence[Observation]) -> dict[bytes, list[Observation
 
 
 def readable_chain(observations: Sequence[Observation]) -> list[Certificate]:
-    """The longest chain sent with one leaf; empty when the leaf cannot be read."""
+    """The longest chain sent with one leaf, less what is unreadable; empty when the leaf is."""
     longest = max((o.chain for o in observations), key=len)
     chain: list[Certificate] = []
     for number, der in enumerate(longest):
-        try:
-            chain.append(Certificate(der))
-        except Malformed:
-            if number == 0:
-                return []
+        certificate = _readable(der)
+        if certificate is not None:
+            chain.append(certificate)
+        elif number == 0:
+            return []
     return chain
+
+
+def _readable(der: bytes) -> Certificate | None:
+    """The certificate, if every fact that a report asks of it can be read."""
+    try:
+        certificate = Certificate(der)
+        for fact in _FACTS:
+            getattr(certificate, fact)
+    except Malformed:
+        return None
+    return certificate
+
+
+_FACTS = (
+    "key_type",
+    "is_ca",
+    "names",
+    "must_staple",
+    "responder_urls",
+    "issuer_urls",
+    "crl_urls",
+    "subject_key_id",
+    "authority_key_id",
+    "not_after",
+)
 
 
 # -- staples ----------------------------------------------------------------------------------
@@ -183,10 +208,7 @@ def _staples(
 
 
 def _at(observation: Observation, position: int) -> Certificate | None:
-    try:
-        return Certificate(observation.chain[position])
-    except (Malformed, IndexError):
-        return None
+    return _readable(observation.chain[position]) if position < len(observation.chain) else None
 
 
 def _judged(

@@ -11,7 +11,7 @@ from holdfast.errors import OperatorError
 from holdfast.ocsp.certid import Subject
 from holdfast.ocsp.response import Response
 from holdfast.ocsp.statuses import Revoked
-from holdfast.pki.issue import Issued
+from holdfast.pki.issue import Issued, raw
 from holdfast.plan.checking import Judge, ResponderAnswer, Seen, report
 from holdfast.plan.report import Report, document
 from holdfast.plan.target import Target, parse_list
@@ -119,6 +119,16 @@ def test_tls_1_1_is_old() -> None:
 
 def test_a_certificate_that_cannot_be_read_is_told() -> None:
     assert "tls-handshake-failed" in codes(judged(shown(chain=(b"\x30\x00",), staples=(None,))))
+
+
+@pytest.mark.parametrize("oid", ["1.3.6.1.5.5.7.1.1", "2.5.29.17", "2.5.29.31", "2.5.29.19"])
+def test_a_certificate_with_garbage_in_an_extension_is_told_not_raised(oid: str) -> None:
+    broken = a_server(CA, "www.example.com", extensions=[raw(oid, b"garbage")])
+    found = judged(shown(None, site=broken))
+    assert codes(found)["tls-handshake-failed"] == "fatal"
+    document([found])
+    chain = (SITE.certificate.der, broken.certificate.der, CA.certificate.der)
+    assert judged(shown(chain=chain, staples=(GOOD, None, None))).verdict == "good"
 
 
 def test_a_must_staple_leaf_that_is_stapled_half_the_time_is_a_fault() -> None:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from holdfast.errors import HoldfastError, OperatorError, PeerError, Unavailable
 from holdfast.pki.issue import Issued
@@ -273,6 +277,19 @@ def test_every_cut_of_a_flight_is_an_error_of_ours_or_waiting() -> None:
         broken[position] ^= 0x55
         with pytest.raises(HoldfastError):
             feed(victim, bytes(broken))
+
+
+ANY = ServerTLS([of("a.example.com")], staple_for=no_staple)
+
+
+@given(
+    st.lists(st.binary(max_size=80), max_size=5),
+    st.sampled_from([b"", b"\x16\x03\x01\x00\x40\x01"]),
+)
+def test_any_bytes_are_an_error_of_ours_or_waited_for(pieces: list[bytes], prefix: bytes) -> None:
+    for pipe in (ANY.connection(), ClientTLS("a.example.com")):
+        with contextlib.suppress(HoldfastError):
+            feed(pipe, prefix, *pieces)
 
 
 @pytest.mark.parametrize(
