@@ -169,7 +169,7 @@ def _file_hint(error: OSError) -> str:
         case IsADirectoryError():
             return "name one file in it"
         case _:
-            return ""
+            return "check the path and what it leads to"
 
 
 def _abandon_stdout() -> None:

@@ -101,7 +101,7 @@ def _certificates_and_crls(block: Block, place: str, *, most: int | None) -> lis
     from holdfast.pki import pem
     from holdfast.pki.kind import Kind
 
-    data = pem.encode(block.label, block.der) if block.label else block.der
+    data = block.der
     found: list[dict[str, Any]] = []
     if block.kind is not Kind.CRL and _holds(block, Kind.CERTIFICATE):
         found += [certificate_words(c) for c in pem.certificates(data, name=place)]
@@ -120,9 +120,10 @@ def _holds(block: Block, kind: object) -> bool:
 
     if block.kind is not Kind.PKCS7:
         return kind is Kind.CERTIFICATE
-    data = pem.encode("PKCS7", block.der)
     try:
-        return bool(pem.certificates(data) if kind is Kind.CERTIFICATE else pem.crls(data))
+        return bool(
+            pem.certificates(block.der) if kind is Kind.CERTIFICATE else pem.crls(block.der)
+        )
     except HoldfastError:
         return False
 

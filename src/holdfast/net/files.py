@@ -18,6 +18,7 @@ from holdfast.errors import OperatorError
 
 MAX_FILE = 16 * 1024 * 1024  # bytes: a CA bundle of the largest root program is under 1 MiB
 
+_ELSE = "check the path and what it leads to"
 _HINTS = {
     errno.ENOENT: "check the path; relative paths are taken from the current directory",
     errno.EACCES: "run as a user that may, or change the permissions",
@@ -113,6 +114,6 @@ def trouble(doing: str, path: str | os.PathLike[str], error: OSError | ValueErro
     if isinstance(error, OSError):
         reason = error.strerror or str(error)
         return OperatorError(
-            f"{doing} {os.fspath(path)}: {reason}", hint=_HINTS.get(error.errno or 0, "")
+            f"{doing} {os.fspath(path)}: {reason}", hint=_HINTS.get(error.errno or 0, _ELSE)
         )
     return OperatorError(f"{doing} {os.fspath(path)!r}: {error}")  # a NUL in the name

@@ -8,7 +8,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from cryptography import x509
 from cryptography.x509.oid import AuthorityInformationAccessOID, ExtensionOID, NameOID
@@ -53,6 +53,16 @@ def whole(instant: datetime) -> datetime:
     if instant.tzinfo is None:
         raise OperatorError(f"{instant} has no time zone", hint="give an aware instant, in UTC")
     return instant.astimezone(UTC).replace(microsecond=0)
+
+
+def end_of(begin: datetime, lifetime: timedelta) -> datetime:
+    try:
+        return begin + lifetime
+    except OverflowError as error:
+        raise OperatorError(
+            f"a lifetime of {lifetime.days} days ends after the year 9999",
+            hint="give a shorter one",
+        ) from error
 
 
 def common_name(name: str | x509.Name) -> x509.Name:

@@ -42,6 +42,7 @@ from holdfast.pki.extras import (
     addresses,
     authority_extensions,
     common_name,
+    end_of,
     general_name,
     indirect_point,
     key_usage,
@@ -278,7 +279,7 @@ class Authority:
         says so."""
         begin = whole(not_before or at)
         if not_after is None:
-            not_after = min(begin + lifetime, self.certificate.not_after)
+            not_after = min(end_of(begin, lifetime), self.certificate.not_after)
         return _mint(
             subject=subject,
             issuer=self.certificate.x509.subject,
@@ -360,7 +361,7 @@ def root(
         signing_key=key,
         serial=serial,
         not_before=not_before or at,
-        not_after=not_after or (not_before or at) + lifetime,
+        not_after=not_after or end_of(not_before or at, lifetime),
         extensions=[subject_key_id(key), *authority_extensions(path_length), *extensions],
         omit=omit,
     )

@@ -62,6 +62,7 @@ _WAY_OUT = {
     Kind.CRL: "it goes where a CRL is asked for (holdfast show FILE prints it)",
     Kind.CERTIFICATE: "it goes where a certificate is asked for",
 }
+_SPOILED = "the file is spoiled: copy or fetch it again, whole"
 _USUAL = "give PEM, DER, PKCS#7 or base64"
 
 
@@ -331,7 +332,10 @@ def _parsed(parse: Callable[[bytes], Parsed], der: bytes, block: Block, name: st
     except Malformed as error:
         kind = block.kind.value
         raise _refusal(
-            name, f"{kind} that cannot be read: {error.problem}", error.hint, line=block.line
+            name,
+            f"{kind} that cannot be read: {error.problem}",
+            error.hint or _SPOILED,
+            line=block.line,
         ) from error
 
 

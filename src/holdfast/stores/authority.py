@@ -28,6 +28,7 @@ from holdfast.pki import issue as minting
 from holdfast.pki import keys, pem
 from holdfast.pki.certificate import Certificate
 from holdfast.pki.csr import Requested
+from holdfast.pki.extras import end_of
 from holdfast.pki.issue import Authority, Issued, Revocation
 from holdfast.pki.keys import PrivateKey
 from holdfast.stores.sql import Issue, SqlLedger
@@ -311,7 +312,7 @@ class AuthorityFolder:
                         if e.revoked_at is not None
                     ],
                     this_update=at,
-                    next_update=at + lifetime,
+                    next_update=end_of(at, lifetime),
                     number=ledger.next_crl_number(),
                 )
             for suffix, data in (("pem", pem.encode("X509 CRL", der)), ("der", der)):
