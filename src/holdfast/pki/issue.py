@@ -274,9 +274,8 @@ class Authority:
         extensions: Iterable[Extra] = (),
         omit: Collection[Oid] = (),
     ) -> Certificate:
-        """Any certificate: only the key identifiers are added to `extensions`, of which later ones
-        replace earlier ones of the same OID. It ends no later than its issuer, unless `not_after`
-        says so."""
+        """Any certificate; to `extensions`, of which the last of each OID counts, only the key
+        identifiers are added. It ends no later than its issuer, unless `not_after` says so."""
         begin = whole(not_before or at)
         if not_after is None:
             not_after = min(end_of(begin, lifetime), self.certificate.not_after)
