@@ -162,15 +162,16 @@ def generalized_time(data: bytes, position: int, end: int, what: str) -> tuple[d
         start = position + 2
     else:
         start, stop = take(data, position, end, GENERALIZED_TIME, what)
-    instant = _instant(data[start:stop])
-    if instant is None:
+    found = instant(data[start:stop])
+    if found is None:
         shown = data[start : min(stop, start + 24)]
         raise Malformed(what, f"{shown!r} is not a time of the form YYYYMMDDHHMMSSZ", offset=start)
-    return instant, stop
+    return found, stop
 
 
 @lru_cache(maxsize=1024)
-def _instant(content: bytes) -> datetime | None:
+def instant(content: bytes) -> datetime | None:
+    """The instant that a GeneralizedTime of this content names; None when it is not of the form."""
     if len(content) != 15 or content[14] != 0x5A or not content[:14].isdigit():
         return None
     if content[8:10] == b"24":  # ISO 8601's other midnight, which newer Pythons accept
@@ -180,6 +181,20 @@ def _instant(content: bytes) -> datetime | None:
         return datetime.fromisoformat(f"{text[:8]}T{text[8:]}")
     except ValueError:
         return None
+
+
+def check_name(data: bytes, position: int, end: int, what: str) -> None:
+    """Hold a Name to its shape: SEQUENCE OF SET OF SEQUENCE {OID, value}."""
+    while position < end:
+        inner, position = take(data, position, end, SET, what)
+        if inner == position:
+            raise Malformed(what, "an empty RelativeDistinguishedName", offset=inner)
+        while inner < position:
+            pair, pair_end = take(data, inner, position, SEQUENCE, what)
+            _, pair = oid(data, pair, pair_end, what)
+            _, _, value_end = element(data, pair, pair_end, what)
+            finish(value_end, pair_end, what)
+            inner = pair_end
 
 
 # -- writing ----------------------------------------------------------------------------------

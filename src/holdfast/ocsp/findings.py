@@ -110,7 +110,7 @@ def _shown(value: object) -> str:
     return str(value)
 
 
-def finding(code: str, *, severity: Severity | None = None, **facts: object) -> Finding:
+def finding(code: str, /, *, severity: Severity | None = None, **facts: object) -> Finding:
     """A finding of the row `code`, at the row's severity unless another is given."""
     return Finding(code, rule_of(code).severity if severity is None else severity, facts)
 

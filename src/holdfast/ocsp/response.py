@@ -10,13 +10,12 @@ in a third of the time, which the judge's rate shows (bench/verify.py).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 from typing import NamedTuple
 
 from holdfast.errors import Malformed
-from holdfast.ocsp import der
+from holdfast.ocsp import der, quick
 from holdfast.ocsp.algorithms import AlgorithmIdentifier, read_algorithm
 from holdfast.ocsp.certid import CertID, read_certid
 from holdfast.ocsp.extension import Extension, encode_extensions, read_extensions
@@ -58,15 +57,13 @@ MAX_SINGLES = 4096
 MAX_CERTIFICATES = 16
 
 
-@dataclass(frozen=True, slots=True)
-class ResponderName:
+class ResponderName(NamedTuple):
     """ResponderID byName: `name` is the DER of the Name."""
 
     name: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class ResponderKey:
+class ResponderKey(NamedTuple):
     """ResponderID byKey: `key_hash` is the SHA-1 of the signer's key octets."""
 
     key_hash: bytes
@@ -209,30 +206,44 @@ def _error_response(data: bytes, code: int, position: int, end: int) -> Response
 def _basic(data: bytes, start: int, stop: int) -> BasicResponse:
     """The BasicOCSPResponse whose content is data[start:stop]."""
     content, tbs_end = der.take(data, start, stop, der.SEQUENCE, "ResponseData")
-    responder_id, content = _responder_id(data, content, tbs_end)
-    produced_at, content = der.generalized_time(data, content, tbs_end, "ResponseData.producedAt")
-    singles, content = _singles(data, content, tbs_end)
-    extensions: tuple[Extension, ...] = ()
-    if content < tbs_end:
-        extensions, content = read_extensions(
-            data, content, tbs_end, 1, "ResponseData.responseExtensions"
-        )
-        der.finish(content, tbs_end, "ResponseData")
+    found = quick.read(data, content, tbs_end)
+    said = response_data(data, content, tbs_end) if found is None else _of_quick(found)
     algorithm, after = read_algorithm(data, tbs_end, stop, "BasicOCSPResponse.signatureAlgorithm")
     bits, bits_end = der.bit_string(data, after, stop, "BasicOCSPResponse.signature")
     certificates: tuple[bytes, ...] = ()
     if bits_end < stop:
         certificates = _certificates(data, bits_end, stop)
     return BasicResponse(
-        responder_id, produced_at, singles, extensions, algorithm,
+        *said, algorithm,
         data[bits:bits_end], certificates, data[start:tbs_end],
     )  # fmt: skip
 
 
+Said = tuple[ResponderID, datetime, tuple[SingleResponse, ...], tuple[Extension, ...]]
+
+
+def _of_quick(found: quick.Quick) -> Said:
+    responder, produced_at, name_hash, key_hash, serial, this_update, next_update = found
+    certid = CertID("sha1", name_hash, key_hash, serial)
+    single = SingleResponse(certid, GOOD, this_update, next_update)
+    return ResponderKey(responder), produced_at, (single,), ()
+
+
+def response_data(data: bytes, content: int, end: int) -> Said:
+    """The fields of the ResponseData whose content is data[content:end], whatever its shape."""
+    responder_id, content = _responder_id(data, content, end)
+    produced_at, content = der.generalized_time(data, content, end, "ResponseData.producedAt")
+    singles, content = _singles(data, content, end)
+    extensions: tuple[Extension, ...] = ()
+    if content < end:
+        extensions, content = read_extensions(
+            data, content, end, 1, "ResponseData.responseExtensions"
+        )
+        der.finish(content, end, "ResponseData")
+    return responder_id, produced_at, singles, extensions
+
+
 def _responder_id(data: bytes, position: int, end: int) -> tuple[ResponderID, int]:
-    stop = position + 24
-    if stop <= end and data[position : position + 4] == b"\xa2\x16\x04\x14":  # byKey
-        return ResponderKey(data[position + 4 : stop]), stop
     what = "ResponseData.responderID"
     tag, start, stop = der.element(data, position, end, what)
     if tag == 0xA0:
@@ -244,7 +255,7 @@ def _responder_id(data: bytes, position: int, end: int) -> tuple[ResponderID, in
     if tag == 0xA1:
         inner, inner_end = der.take(data, start, stop, der.SEQUENCE, what)
         der.finish(inner_end, stop, what)
-        _check_name(data, inner, inner_end, what)
+        der.check_name(data, inner, inner_end, what)
         return ResponderName(data[start:stop]), stop
     if tag == 0xA2:
         inner, inner_end = der.take(data, start, stop, der.OCTET_STRING, what)
@@ -253,20 +264,6 @@ def _responder_id(data: bytes, position: int, end: int) -> tuple[ResponderID, in
             raise Malformed(what, f"a key hash of {inner_end - inner} octets, not 20", offset=inner)
         return ResponderKey(data[inner:inner_end]), stop
     raise Malformed(what, f"tag 0x{tag:02x} is neither byName nor byKey", offset=position)
-
-
-def _check_name(data: bytes, position: int, end: int, what: str) -> None:
-    """Hold a Name to its shape: SEQUENCE OF SET OF SEQUENCE {OID, value}."""
-    while position < end:
-        inner, position = der.take(data, position, end, der.SET, what)
-        if inner == position:
-            raise Malformed(what, "an empty RelativeDistinguishedName", offset=inner)
-        while inner < position:
-            pair, pair_end = der.take(data, inner, position, der.SEQUENCE, what)
-            _, pair = der.oid(data, pair, pair_end, what)
-            _, _, value_end = der.element(data, pair, pair_end, what)
-            der.finish(value_end, pair_end, what)
-            inner = pair_end
 
 
 def _singles(data: bytes, position: int, end: int) -> tuple[tuple[SingleResponse, ...], int]:
