@@ -41,6 +41,8 @@ PLACES = {
     "responder --ca": "responder --ca FILE --index index.txt",
     "responder --signer": "responder --ca ca.pem --signer FILE --index index.txt",
     "responder --key": "responder --ca ca.pem --key FILE --index index.txt",
+    "keep --certificate": "keep --check --state st --certificate FILE",
+    "keep --issuer": "keep --check --state st --certificate leaf.pem --issuer FILE",
     "lab responder --ca": "lab responder --ca FILE",
     "proxy --cert": "proxy --listen 127.0.0.1:0 --cert FILE --key leaf.key",
     "proxy --key": "proxy --listen 127.0.0.1:0 --cert chain.pem --key FILE",
@@ -135,6 +137,15 @@ proxy --listen 127.0.0.1:0                                     -> --cert
 proxy --listen 127.0.0.1:0 --cert chain.pem                    -> key
 proxy --listen 127.0.0.1:0 --cert chain.pem --key other.key    -> belong
 proxy --listen TAKEN --cert plain.pem --key plain.key          -> TAKEN
+keep --state st                                                -> no settings
+keep -c none.toml                                              -> none.toml
+keep -c folder                                                 -> folder
+keep -c text                                                   -> text:1
+keep -c unknown-key.toml                                       -> frobnicate
+keep --check --state st --certificate none.pem                 -> none.pem
+keep --check --state st --certificate leaf.pem --recheck often -> is not a duration
+keep --check --state st --certificate leaf.pem --listen here   -> is not an address
+withdraw --state none x                                        -> no settings
 explode                                                        -> explode
 verfy good.der                                                 -> 'verify'
 """
@@ -161,6 +172,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         "good.der": b"\x30\x03\x0a\x01\x03",
         "index.txt": b"",
         "hosts": b"example.test\ngopher://example.test/\n",
+        "unknown-key.toml": b"[keeper]\nfrobnicate = 1\n",
         "phrase": b"correct horse\n",
     }.items():
         (folder / name).write_bytes(content)
@@ -230,8 +242,8 @@ def test_garbage_in_every_place_that_takes_a_file(folder: Path, place: str, garb
 @pytest.mark.parametrize("kind", NO_FILES)
 def test_what_is_no_file_in_every_place_that_takes_one(folder: Path, place: str, kind: str) -> None:
     path, says = NO_FILES[kind]
-    if place == "bundle" and kind == "a directory":
-        says = "no file in it holds a certificate"  # a directory is welcome there
+    if kind == "a directory" and place in ("bundle", "keep --certificate"):
+        path, says = "none", "none"  # a directory is welcome there
     refused(PLACES[place].replace("FILE", path).split(), says)
 
 
