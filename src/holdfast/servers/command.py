@@ -48,6 +48,11 @@ class CommandServer:
         self._turn = asyncio.Lock()
         self._untold: set[str] = set()  # removed, and the command has not succeeded since
 
+    @property
+    def files(self) -> FilesServer:
+        """Where the staples lie."""
+        return self._files
+
     async def deliver(self, staple: Staple, /) -> None:
         path = await asyncio.to_thread(self._files.write, staple)
         await self._tell(self._run, "deliver", path, staple.certid)

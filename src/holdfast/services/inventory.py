@@ -94,7 +94,8 @@ def read_inventory(specified: Iterable[CertificateFiles], *, always_ask: bool = 
         except HoldfastError as error:
             problems.append(error)
             continue
-        paths.update([*files, *([Path(one.issuer)] if one.issuer else [])])
+        paths.update([*files, *_folders(one.chain, files)])
+        paths.update([Path(one.issuer)] if one.issuer else [])
         single = not (_is_pattern(one.chain) or os.path.isdir(one.chain))
         found += _kept(one, files, extra, single, problems)
     if always_ask:
@@ -156,6 +157,18 @@ def _files(place: str) -> list[Path]:
             if os.path.splitext(name)[1].lower() in CERTIFICATE_SUFFIXES
         ]
     return [Path(place)]
+
+
+def _folders(place: str, files: list[Path]) -> set[Path]:
+    """The folders in which a new file would be one more certificate."""
+    if os.path.isdir(place):
+        return {Path(place)}
+    if not _is_pattern(place):
+        return set()
+    fixed = Path(place)
+    while _is_pattern(str(fixed)):
+        fixed = fixed.parent
+    return {fixed, *(file.parent for file in files)}
 
 
 def _is_pattern(place: str) -> bool:

@@ -1,0 +1,63 @@
+"""Settings as TOML text, every key with its default and what it is for."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from datetime import timedelta
+from typing import Any, get_args, get_type_hints
+
+import msgspec
+from msgspec import Meta, Struct, structs
+
+from holdfast.settings import CertificateTable, ServerTable, Settings
+
+
+def show_settings(settings: Settings) -> str:
+    """`settings` as TOML, every key with what it is for."""
+    lines: list[str] = []
+    tables: list[tuple[str, Struct]] = [("[keeper]", settings.keeper)]
+    tables += [("[[certificate]]", one) for one in settings.certificate]
+    tables += [("[[server]]", one) for one in settings.server]
+    for head, table in tables:
+        lines += [head, *_shown(type(table), structs.asdict(table)), ""]
+    for head, kind in (("[[certificate]]", CertificateTable), ("[[server]]", ServerTable)):
+        if not any(isinstance(table, kind) for _, table in tables):
+            lines += [f"# {line}" for line in [head, *_shown(kind, {})]] + [""]
+    return "\n".join(lines)
+
+
+def _shown(kind: type[Struct], values: Mapping[str, Any]) -> Iterator[str]:
+    for field in structs.fields(kind):
+        value = values.get(field.name, field.default)
+        if value is msgspec.NODEFAULT:
+            value = [] if field.default_factory is not msgspec.NODEFAULT else ""
+        meta = next((arg for arg in _arguments(kind, field.name) if isinstance(arg, Meta)), None)
+        written = _toml(value)
+        line = f"# {field.name} is unset" if written is None else f"{field.name} = {written}"
+        yield f"{line}  # {meta.description}" if meta is not None else line
+
+
+def _arguments(kind: type[Struct], name: str) -> tuple[Any, ...]:
+    return get_args(get_type_hints(kind, include_extras=True)[name])
+
+
+def _toml(value: Any) -> str | None:
+    match value:
+        case None:
+            return None
+        case bool():
+            return str(value).lower()
+        case timedelta():
+            seconds = int(value.total_seconds())
+            for unit, size in (("d", 86400), ("h", 3600), ("m", 60)):
+                if seconds and seconds % size == 0:
+                    return f'"{seconds // size}{unit}"'
+            return f'"{seconds}s"'
+        case dict():
+            inside = ", ".join(f"{json.dumps(k)} = {_toml(v)}" for k, v in value.items())
+            return f"{{ {inside} }}" if inside else "{}"
+        case list() | tuple():
+            return f"[{', '.join(_toml(one) or '' for one in value)}]"
+        case _:
+            return json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,348 @@
+"""Settings -> a running keeper: sources, store, servers, control socket, page, reload.
+
+Laws: at the start anything wrong is the operator's to mend; at a reload it changes nothing and is
+told (K24); servers whose table did not change stay as they are, with what they were given.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from contextlib import AsyncExitStack
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from holdfast.errors import HoldfastError, OperatorError
+from holdfast.net.clock import SystemClock
+from holdfast.net.dial import AddressPolicy
+from holdfast.net.files import trouble
+from holdfast.net.http_client import Http
+from holdfast.net.http_server import Server, serve
+from holdfast.ocsp.certid import CertID
+from holdfast.ocsp.freshness import Freshness
+from holdfast.ocsp.policy import Policy
+from holdfast.plan.entry import Need, Rules
+from holdfast.seams import Clock, Source, StapledServer
+from holdfast.servers.command import CommandServer
+from holdfast.servers.files import FilesServer
+from holdfast.services.control import SOCKET, Control
+from holdfast.services.inventory import CertificateFiles, Inventory, read_inventory
+from holdfast.services.keeper import Keeper
+from holdfast.services.keeper_page import KeeperPage
+from holdfast.services.proof import Proof
+from holdfast.settings import ServerTable, Settings, parse_address
+from holdfast.sources.http import HttpSource
+from holdfast.sources.layered import FirstOf, Limited
+from holdfast.sources.stored import StoredSource
+from holdfast.stores.files import FOLDER, FileStore
+
+_log = logging.getLogger("holdfast.keeper")
+
+
+def inventory_of(settings: Settings) -> Inventory:
+    """What `settings` names, read; problems are in it."""
+    specified = [
+        CertificateFiles(
+            chain=one.chain,
+            name=one.name or None,
+            issuer=one.issuer or None,
+            responder_urls=None if one.responder_urls is None else tuple(one.responder_urls),
+            servers=tuple(one.servers),
+            need=None if one.need is None else Need(one.need),
+        )
+        for one in settings.certificate
+    ]
+    keeper = settings.keeper
+    always = "*" in keeper.responder_overrides or bool(keeper.responses)
+    return read_inventory(specified, always_ask=always)
+
+
+def refuse_problems(inventory: Inventory) -> None:
+    """`OperatorError` for the first problem, saying how many there are."""
+    if not inventory.problems:
+        return
+    first, others = inventory.problems[0], len(inventory.problems) - 1
+    more = f" (and {others} more like it)" if others else ""
+    raise OperatorError(first.message + more, hint=first.hint)
+
+
+def rules_of(settings: Settings) -> Rules:
+    keeper = settings.keeper
+    return Rules(
+        freshness=Freshness(
+            refresh_at=keeper.refresh_at,
+            jitter=keeper.jitter,
+            default_lifetime=keeper.default_lifetime,
+        ),
+        on_revoked=keeper.on_revoked,
+        recheck=keeper.recheck,
+    )
+
+
+def policy_of(settings: Settings) -> Policy:
+    return Policy(allow_sha1=settings.keeper.allow_sha1)
+
+
+def http_of(settings: Settings) -> Http:
+    keeper = settings.keeper
+    private = keeper.allow_private_responders
+    return Http(
+        policy=AddressPolicy(allow_private=private, allow_loopback=private),
+        proxy=keeper.proxy or None,
+        timeout=keeper.timeout.total_seconds(),
+    )
+
+
+def source_of(settings: Settings, http: Http) -> Source:
+    """Stored responses first, then the responders, a few questions at a time."""
+    keeper = settings.keeper
+    asking: Source = Limited(
+        HttpSource(
+            http, method=keeper.method, hash=keeper.hash, overrides=keeper.responder_overrides
+        )
+    )
+    return FirstOf(StoredSource(keeper.responses), asking) if keeper.responses else asking
+
+
+def store_of(settings: Settings) -> FileStore:
+    return FileStore(Path(settings.keeper.state) / FOLDER)
+
+
+class Names:
+    """What each certificate is called, for the servers' files; filled by the inventory."""
+
+    def __init__(self) -> None:
+        self._names: dict[str, str] = {}
+
+    def learn(self, inventory: Inventory) -> None:
+        self._names |= {kept.subject.certid.key: kept.name for kept in inventory.kept}
+
+    def call(self, certid: CertID, name: str) -> None:
+        self._names[certid.key] = name
+
+    def __call__(self, certid: CertID) -> str | None:
+        return self._names.get(certid.key)
+
+
+def server_of(table: ServerTable, names: Names) -> CommandServer | FilesServer | None:
+    """The server of one table; None where there is nothing to do (kind "proxy")."""
+    if table.kind == "proxy":
+        return None
+    files = FilesServer(
+        table.name,
+        file=table.file,
+        name_of=names,
+        encoding=table.encoding,
+        mode=int(table.mode, 8),
+    )
+    if table.kind == "files":
+        return files
+    return CommandServer(
+        files,
+        run=table.run,
+        run_on_withdraw=table.run_on_withdraw,
+        deadline=table.deadline.total_seconds(),
+    )
+
+
+def refuse_shared_files(settings: Settings, inventory: Inventory, names: Names) -> None:
+    """`OperatorError` when two certificates would be written to one file."""
+    for table in settings.server:
+        server = server_of(table, names)
+        if server is None:
+            continue
+        files = server.files if isinstance(server, CommandServer) else server
+        taken: dict[Path, str] = {}
+        for kept in inventory.kept:
+            if table.name not in kept.servers:
+                continue
+            path = files.path(kept.subject.certid)
+            other = taken.setdefault(path, kept.name)
+            if other != kept.name:
+                raise OperatorError(
+                    f"server {table.name!r}: {other} and {kept.name} share the file {path}",
+                    hint='put {name} into its path: file = "/etc/ssl/{name}.ocsp"',
+                )
+
+
+class House:
+    """A keeper and all that belongs to it. `read` gives the settings, now and at each reload."""
+
+    def __init__(self, read: Callable[[], Settings], *, clock: Clock | None = None) -> None:
+        self._read = read
+        self.clock = clock or SystemClock()
+        self.settings = read()
+        self.names = Names()
+        self._tables: dict[str, ServerTable] = {}
+        self._servers: dict[str, StapledServer] = {}
+        self._stack = AsyncExitStack()
+        self._seen: dict[Path, tuple[int, int]] = {}
+        self._http: Http | None = None
+        self._page: Server | None = None
+        self._reloading = asyncio.Lock()
+        self.keeper = self._first()
+
+    def _first(self) -> Keeper:
+        inventory = inventory_of(self.settings)
+        refuse_problems(inventory)
+        self.names.learn(inventory)
+        refuse_shared_files(self.settings, inventory, self.names)
+        self._see(inventory)
+        self.count = len(inventory.kept)
+        self._http = http_of(self.settings)
+        return Keeper(
+            inventory.kept,
+            source=source_of(self.settings, self._http),
+            store=store_of(self.settings),
+            clock=self.clock,
+            servers=self._servers_of(self.settings),
+            rules=rules_of(self.settings),
+            policy=policy_of(self.settings),
+            prove=_prove(self.settings),
+        )
+
+    @property
+    def page_address(self) -> tuple[str, int] | None:
+        """Where the status page is."""
+        return None if self._page is None else self._page.address
+
+    async def __aenter__(self) -> House:
+        """Make the state folder, take up what lies there, listen on the control socket and for
+        the page."""
+        state = Path(self.settings.keeper.state)
+        try:
+            state.mkdir(mode=0o755, parents=True, exist_ok=True)
+        except OSError as error:
+            told = trouble("cannot make the state folder", state, error)
+            raise OperatorError(
+                told.message, hint="choose another with --state, or `state =` in the settings"
+            ) from error
+        await self.keeper.load()
+        control = Control(self.keeper, state / SOCKET, clock=self.clock, reload=self.reload)
+        await self._stack.enter_async_context(control)
+        try:
+            await self._listen()
+        except BaseException:
+            await self._stack.aclose()
+            raise
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self._stack.aclose()
+        if self._http is not None:
+            await self._http.close()
+
+    async def run(self) -> None:
+        """Keep until the keeper is stopped."""
+        watching = asyncio.create_task(self._watch())
+        try:
+            await self.keeper.run()
+        finally:
+            watching.cancel()
+            await asyncio.gather(watching, return_exceptions=True)
+
+    async def reload(self) -> dict[str, Any]:
+        """Read settings and certificates again, and go on with them; all or nothing."""
+        async with self._reloading:
+            settings = self._read()
+            inventory = await asyncio.to_thread(inventory_of, settings)
+            refuse_problems(inventory)
+            self.names.learn(inventory)
+            refuse_shared_files(settings, inventory, self.names)
+            before, old_http = self.settings, self._http
+            if _asking(before) != _asking(settings):
+                self._http = http_of(settings)
+            await self.keeper.adopt(
+                inventory.kept,
+                servers=self._servers_of(settings),
+                rules=rules_of(settings),
+                source=source_of(settings, self._http or http_of(settings)),
+                prove=_prove(settings),
+            )
+            self.settings = settings
+            self._see(inventory)
+            if old_http is not None and old_http is not self._http:
+                await old_http.close()  # fetches under way end as failures, and are tried again
+            later = [
+                key
+                for key in ("state", "listen", "store", "allow_sha1")
+                if getattr(before.keeper, key) != getattr(settings.keeper, key)
+            ]
+        _log.info("reload certificates=%s", len(inventory.kept))
+        if later:
+            _log.warning("reload restart-needed-for=%s", ",".join(later))
+        return {"certificates": len(inventory.kept), "restart_needed_for": later}
+
+    async def try_reload(self) -> None:
+        """`reload`, whose errors are told and change nothing."""
+        try:
+            await self.reload()
+        except HoldfastError as error:
+            _log.error("reload failed %s", error.message)
+
+    async def _listen(self) -> None:
+        address = parse_address(self.settings.keeper.listen)
+        if address is None:
+            return
+        page = KeeperPage(self.keeper, now=self.clock.now)
+        self._page = await serve(
+            address[0] or "0.0.0.0",  # noqa: S104
+            address[1],
+            page,
+            clock=self.clock,
+        )
+        self._stack.push_async_callback(self._page.close)
+
+    async def _watch(self) -> None:
+        """Reload when a certificate's file has changed."""
+        while True:
+            pause: timedelta = self.settings.keeper.watch
+            await self.clock.sleep_until(self.clock.now() + pause)
+            if await asyncio.to_thread(_stamps, self._seen) != self._seen:
+                _log.info("certificate-files changed")
+                self._seen = _stamps(self._seen)
+                await self.try_reload()
+
+    def _see(self, inventory: Inventory) -> None:
+        self._seen = _stamps(dict.fromkeys(inventory.paths, (0, 0)))
+
+    def _servers_of(self, settings: Settings) -> dict[str, StapledServer]:
+        servers: dict[str, StapledServer] = {}
+        for table in settings.server:
+            known = self._servers.get(table.name)
+            same = known is not None and self._tables.get(table.name) == table
+            made = known if same else server_of(table, self.names)
+            if made is not None:
+                servers[table.name] = made
+        self._tables = {table.name: table for table in settings.server}
+        self._servers = servers
+        return servers
+
+
+def _asking(settings: Settings) -> tuple[object, ...]:
+    """What an `Http` is made of."""
+    keeper = settings.keeper
+    return keeper.proxy, keeper.allow_private_responders, keeper.timeout
+
+
+def _prove(settings: Settings) -> Proof | None:
+    places: Mapping[str, tuple[str, int]] = {
+        table.name: place
+        for table in settings.server
+        if table.prove and (place := parse_address(table.prove)) is not None
+    }
+    return Proof(places) if places else None
+
+
+def _stamps(paths: Mapping[Path, tuple[int, int]]) -> dict[Path, tuple[int, int]]:
+    """(inode, modified) of each file; (0, 0) for one that is not there."""
+    stamps = {}
+    for path in paths:
+        try:
+            told = path.stat()
+            stamps[path] = (told.st_ino, told.st_mtime_ns)
+        except OSError:
+            stamps[path] = (0, 0)
+    return stamps

@@ -1,0 +1,423 @@
+"""`holdfast keep` and its companions before a responder that others wrote: openssl ocsp -index."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import stat
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from holdfast.ocsp.certid import CertID
+from holdfast.ocsp.statuses import RevocationReason
+from holdfast.pki.issue import Authority, Issued
+from holdfast.seams import LedgerEntry
+from holdfast.stores.index_txt import write_index
+from support.cli import holdfast
+from support.pki import a_root, a_server, written
+from support.processes import HOLDFAST, Running, ran, running
+
+NOW = datetime.now(UTC).replace(microsecond=0)
+BEGIN = NOW - timedelta(days=1)
+
+
+def free_port() -> int:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        return int(taken.getsockname()[1])
+
+
+@dataclass
+class World:
+    """A CA, the server certificates `web` and `mail`, and openssl's responder for them."""
+
+    folder: Path
+    ca: Authority
+    web: Issued
+    mail: Issued
+    port: int
+    writes: int = 0
+
+    @property
+    def state(self) -> Path:
+        return self.folder / "state"
+
+    @property
+    def out(self) -> Path:
+        return self.folder / "web.ocsp"
+
+    def write_index(self, *more: Issued, revoked: bool = False) -> None:
+        ends = NOW + timedelta(days=90)
+        since = NOW - timedelta(hours=1) if revoked else None
+        reason = RevocationReason.KEY_COMPROMISE if revoked else None
+        rows = [
+            LedgerEntry(self.web.certificate.serial, ends, since, reason),
+            *(LedgerEntry(issued.certificate.serial, ends) for issued in (self.mail, *more)),
+        ]
+        index = self.folder / "index.txt"
+        index.write_bytes(write_index(rows, at=NOW))
+        self.writes += 1  # openssl sees a change by the second only
+        os.utime(index, times=(time.time(), time.time() + self.writes))
+        (self.folder / "index.txt.attr").write_text("unique_subject = no\n")
+
+    @contextmanager
+    def responder(self, *, minutes: int = 10) -> Iterator[Running]:
+        """openssl ocsp on the port that the certificates name."""
+        command = ("openssl", "ocsp", "-index", "index.txt", "-port", str(self.port))
+        signer = ("-rsigner", "ca.pem", "-rkey", "ca.key", "-CA", "ca.pem", "-nmin", str(minutes))
+        with running([*command, *signer], cwd=self.folder, until=b"ACCEPT") as started:
+            yield started
+
+    @contextmanager
+    def keeper(self, *words: object) -> Iterator[Running]:
+        command = [*HOLDFAST, "keep", "--json", *words]
+        with running(command, cwd=self.folder, until=b"\n}\n") as started:
+            yield started
+
+    def options(self) -> tuple[object, ...]:
+        return ("--certificate", "web.pem", "--state", self.state, "--file", self.out)
+
+    def settings(self, text: str) -> Path:
+        path = self.folder / "holdfast.toml"
+        path.write_text(text.replace("told.log", str(self.folder / "told.log")))
+        return path
+
+    def judged_by_openssl(self, file: Path, name: str = "web") -> str:
+        """What `openssl ocsp` says of a stored response."""
+        command = ("openssl", "ocsp", "-respin", file, "-issuer", "ca.pem", "-CAfile", "ca.pem")
+        done = ran([*command, "-cert", f"{name}.pem", "-no_nonce"], cwd=self.folder)
+        assert b"Response verify OK" in done.stderr, done.stderr
+        return done.stdout.decode()
+
+    def status(self) -> dict[str, Any]:
+        outcome = holdfast("status", "--state", self.state, "--json")
+        assert outcome.code == 0, outcome.err
+        return outcome.json  # type: ignore[no-any-return]
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    ca = a_root(at=BEGIN)
+    port = free_port()
+    urls = (f"http://127.0.0.1:{port}/",)
+    web = a_server(ca, "web.test", at=BEGIN, responder_urls=urls)
+    mail = a_server(ca, "mail.test", at=BEGIN, responder_urls=urls, must_staple=True)
+    world = World(tmp_path, ca, web, mail, port)
+    for issued, name in ((web, "web"), (mail, "mail")):
+        chain, _ = written(issued, tmp_path, name)
+        chain.write_bytes(issued.pem + ca.issued.pem)
+    (tmp_path / "ca.pem").write_bytes(ca.issued.pem)
+    (tmp_path / "ca.key").write_bytes(ca.issued.key_pem())
+    world.write_index()
+    return world
+
+
+def soon(true: Callable[[], object], *, within: float = 15.0) -> None:
+    """Wait for another process."""
+    ends = time.monotonic() + within
+    while not true():
+        assert time.monotonic() < ends, "it did not happen"
+        time.sleep(0.05)
+
+
+TWO = """
+[keeper]
+state = "state"
+listen = "127.0.0.1:0"
+watch = "1s"
+[[certificate]]
+name = "web"
+chain = "web.pem"
+servers = ["files", "told"]
+[[certificate]]
+name = "mail"
+chain = "mail.pem"
+servers = ["files"]
+[[server]]
+name = "files"
+kind = "files"
+file = "{name}.ocsp"
+[[server]]
+name = "told"
+kind = "command"
+file = "told.ocsp"
+run = ["/bin/sh", "-c", "echo $HOLDFAST_ACTION >> told.log"]
+"""
+
+
+def test_one_certificate_without_a_settings_file(world: World) -> None:
+    """K1, K3: the staple appears in the store and in the file, and openssl accepts it."""
+    with world.responder(), world.keeper(*world.options()):
+        waited = holdfast("wait", "web.test", "--state", world.state, "--timeout", "20s")
+        assert waited.code == 0, waited.err
+        assert "good" in waited.out
+        assert "web.pem: good" in world.judged_by_openssl(world.out)
+        (row,) = world.status()["certificates"]
+        assert (row["name"], row["state"], row["settled"]) == ("web.test", "good", True)
+        assert row["servers"] == [
+            {
+                "name": "file",
+                "delivered": True,
+                "delivered_at": row["servers"][0]["delivered_at"],
+                "failures": 0,
+                "last_failure": None,
+            }
+        ]
+        held = holdfast("staple", "web.test", "--state", world.state)
+        assert held.stdout == world.out.read_bytes()
+        socket_mode = (world.state / "control.sock").stat().st_mode
+        assert stat.S_IMODE(socket_mode) == 0o600
+        table = holdfast("status", "--state", world.state)
+        assert "web.test: good" in table.out
+        assert "% " in table.out or "%," in table.out
+
+
+def test_settings_page_and_metrics(world: World) -> None:
+    """K22, K29: two certificates, two servers, the page, the metrics."""
+    settings = world.settings(TWO)
+    with world.responder(), world.keeper("-c", settings) as started:
+        url = json.loads(started.first)["url"]
+        for name in ("web", "mail"):
+            waited = holdfast("wait", name, "-c", settings, "--timeout", "20s")
+            assert waited.code == 0, waited.err
+        assert "mail.pem: good" in world.judged_by_openssl(world.folder / "mail.ocsp", "mail")
+        assert (world.folder / "told.log").read_text() == "deliver\n"
+
+        def got(path: str) -> str:
+            with urllib.request.urlopen(url + path, timeout=10) as reply:
+                return str(reply.read().decode())
+
+        page = got("")
+        assert 'class="good"' in page
+        assert "must-staple" in page
+        assert json.loads(got("status.json"))["schema"] == "holdfast.status/1"
+        metrics = got("metrics")
+        assert 'holdfast_certificates{state="good"} 2' in metrics
+        assert 'holdfast_fetches_total{outcome="good"} 2' in metrics
+        assert got("healthz") == "ok\n"
+
+
+def test_k11_a_revocation_reaches_the_file(world: World) -> None:
+    with world.responder(), world.keeper(*world.options(), "--recheck", "1s"):
+        soon(world.out.exists)
+        world.write_index(revoked=True)
+
+        def revoked() -> bool:
+            return "web.pem: revoked" in world.judged_by_openssl(world.out)
+
+        soon(revoked)
+        (row,) = world.status()["certificates"]
+        assert row["state"] == "revoked"
+        assert row["alerts"] == ["revoked"]
+
+
+def test_k3_kill_9_and_restart_with_the_responder_down(world: World) -> None:
+    with world.responder(), world.keeper(*world.options()) as started:
+        soon(world.out.exists)
+        before = world.out.read_bytes()
+        started.child.send_signal(signal.SIGKILL)
+        started.child.wait(timeout=10)
+    assert (world.state / "control.sock").exists(), "left behind, and no obstacle"
+    world.out.unlink()
+    with world.keeper(*world.options()) as started:
+        soon(world.out.exists)
+        assert world.out.read_bytes() == before
+        begun = time.monotonic()
+        assert started.stop(signal.SIGTERM) == 0
+        assert time.monotonic() - begun < 8
+    assert not (world.state / "control.sock").exists()
+    assert world.out.read_bytes() == before, "a clean end takes nothing away"
+
+
+def test_k7_k24_a_dead_responder_then_refresh(world: World) -> None:
+    with world.keeper(*world.options()):
+        waited = holdfast("wait", "web.test", "--state", world.state, "--timeout", "1s")
+        assert waited.code == 3
+        assert str(world.port) in waited.err
+        (row,) = world.status()["certificates"]
+        assert row["state"] == "missing"
+        assert row["last_failure"]["kind"]
+        assert not world.out.exists()
+        with world.responder():
+            done = holdfast("refresh", "web.test", "--state", world.state, "--json")
+            assert done.json == {"refreshing": ["web.test"]}
+            soon(world.out.exists)
+
+
+def test_k24_sighup_and_reload(world: World) -> None:
+    settings = world.settings(TWO)
+    with world.responder(), world.keeper("-c", settings) as started:
+        for name in ("web", "mail"):
+            assert holdfast("wait", name, "-c", settings, "--timeout", "20s").code == 0
+        first = (world.folder / "web.ocsp").read_bytes()
+        only_web = TWO.replace(
+            '[[certificate]]\nname = "mail"\nchain = "mail.pem"\nservers = ["files"]\n', ""
+        )
+        world.settings(only_web)
+        started.child.send_signal(signal.SIGHUP)
+        soon(lambda: not (world.folder / "mail.ocsp").exists())
+        assert (world.folder / "web.ocsp").read_bytes() == first, "what stays is not touched"
+        assert [row["name"] for row in world.status()["certificates"]] == ["web"]
+        world.settings(TWO + "\nnonsense = 1\n")
+        broken = holdfast("reload", "--state", world.state)
+        assert broken.code == 2
+        assert "nonsense" in broken.err
+        assert (world.folder / "web.ocsp").exists(), "a reload that fails changes nothing"
+        world.settings(TWO)
+        assert "2 certificates" in holdfast("reload", "-c", settings).out
+        soon((world.folder / "mail.ocsp").exists)
+
+
+def test_k18_a_renewed_file_is_noticed_and_takes_over(world: World) -> None:
+    settings = world.settings(TWO)
+    with world.responder(), world.keeper("-c", settings):
+        assert holdfast("wait", "web", "-c", settings, "--timeout", "20s").code == 0
+        renewed = a_server(
+            world.ca,
+            "web.test",
+            at=BEGIN,
+            responder_urls=(f"http://127.0.0.1:{world.port}/",),
+        )
+        world.write_index(renewed)
+        chain = world.folder / "web.pem"
+        chain.with_suffix(".new").write_bytes(renewed.pem + world.ca.issued.pem)
+        os.replace(chain.with_suffix(".new"), chain)
+
+        def taken_over() -> bool:
+            rows = world.status()["certificates"]
+            return [row["serial"] for row in rows if row["name"] == "web"] == [
+                f"{renewed.certificate.serial:x}"
+            ]
+
+        soon(taken_over)
+        soon(lambda: "web.pem: good" in world.judged_by_openssl(world.folder / "web.ocsp"))
+
+
+def test_without_a_daemon_the_store_is_read_and_verified(world: World) -> None:
+    with world.responder(), world.keeper(*world.options()):
+        soon(world.out.exists)
+        assert holdfast("wait", "web.test", "--state", world.state).code == 0
+    chain = world.folder / "web.pem"
+    held = holdfast("staple", chain, "--state", world.state)
+    assert held.code == 0, held.err
+    assert held.stdout == world.out.read_bytes()
+    late = (datetime.now(UTC) + timedelta(days=2)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    ended = holdfast("staple", chain, "--state", world.state, "--at", late)
+    assert (ended.code, ended.stdout) == (1, b"")
+    certid = CertID.of(world.web.certificate.serial, world.ca.certificate)
+    stored = world.state / "staples" / f"{certid.key}.der"
+    flipped = bytearray(stored.read_bytes())
+    flipped[80] ^= 1  # in tbsResponseData
+    stored.write_bytes(flipped)
+    assert holdfast("staple", chain, "--state", world.state).code in (1, 3)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("status",), ("refresh",), ("reload",), ("wait", "x", "--timeout", "0s"), ("staple", "x")],
+    ids=lambda words: words[0],
+)
+def test_no_keeper_is_running(tmp_path: Path, words: tuple[str, ...]) -> None:
+    outcome = holdfast(*words, "--state", tmp_path)
+    assert outcome.code == 3
+    assert "hint:" in outcome.err
+    assert "keep" in outcome.err
+    assert "Traceback" not in outcome.err
+
+
+def test_k27_dead_man(world: World) -> None:
+    """The keeper is killed and never comes back: at its end the staple is taken from everywhere."""
+    settings = world.settings(TWO)
+    with world.responder(), world.keeper("-c", settings) as started:
+        for name in ("web", "mail"):
+            assert holdfast("wait", name, "-c", settings, "--timeout", "20s").code == 0
+        started.child.send_signal(signal.SIGKILL)
+        started.child.wait(timeout=10)
+    early = holdfast("withdraw", "--expired", "-c", settings)
+    assert (early.code, early.out) == (0, "nothing to withdraw\n")
+    at = (datetime.now(UTC) + timedelta(minutes=9, seconds=45)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    looked = holdfast("withdraw", "--expired", "-c", settings, "--at", at, "--dry-run", "--json")
+    assert len(looked.json["withdrawn"]) == 5
+    assert (world.folder / "web.ocsp").exists()
+    done = holdfast("withdraw", "--expired", "-c", settings, "--at", at)
+    assert done.code == 0, done.err
+    assert not list(world.folder.glob("*.ocsp"))
+    assert not list((world.state / "staples").glob("*.der"))
+    assert (world.folder / "told.log").read_text() == "deliver\nwithdraw\n"
+
+
+def test_k27_a_name_and_only_without_a_keeper(world: World) -> None:
+    settings = world.settings(TWO)
+    with world.responder(), world.keeper("-c", settings):
+        for name in ("web", "mail"):
+            assert holdfast("wait", name, "-c", settings, "--timeout", "20s").code == 0
+        refused = holdfast("withdraw", "web", "-c", settings)
+        assert refused.code == 2
+        assert "keeper is running" in refused.err
+    done = holdfast("withdraw", "web", "-c", settings)
+    assert done.code == 0, done.err
+    assert sorted(path.name for path in world.folder.glob("*.ocsp")) == ["mail.ocsp"]
+
+
+def test_a_second_keeper_on_one_state_folder_is_refused(world: World) -> None:
+    with world.keeper(*world.options()):
+        second = ran([*HOLDFAST, "keep", *world.options()], cwd=world.folder)
+        assert second.returncode == 2
+        assert b"another keeper is running" in second.stderr
+
+
+def test_check_dry_run_and_show_settings(world: World) -> None:
+    settings = world.settings(TWO)
+    checked = holdfast("keep", "-c", settings, "--check")
+    assert checked.code == 0, checked.err
+    assert "2 certificates; the settings are good" in checked.out
+    planned = holdfast("keep", "-c", settings, "--dry-run")
+    assert sorted(planned.out.splitlines()) == ["would fetch mail", "would fetch web"]
+    assert not world.state.exists(), "looking makes nothing"
+    shown = holdfast("keep", "-c", settings, "--show-settings")
+    assert 'on_revoked = "staple"' in shown.out
+    again = world.folder / "again.toml"
+    again.write_text(shown.out)
+    assert holdfast("keep", "-c", again, "--check").code == 0
+    assert holdfast("keep", "--show-settings").code == 0
+
+
+ERRORS: dict[str, tuple[tuple[str, ...], str]] = {
+    "nothing": ((), "no settings"),
+    "missing file": (("-c", "nowhere.toml"), "nowhere.toml"),
+    "both": (("-c", "x.toml", "--certificate", "web.pem"), "two sources"),
+    "no state": (("--certificate", "web.pem"), "--state"),
+    "no such certificate": (("--certificate", "no.pem", "--state", "s"), "no.pem"),
+    "a key": (("--certificate", "web.key", "--state", "s"), "web.key"),
+    "no issuer": (("--certificate", "alone.pem", "--state", "s"), "issuer"),
+    "run without file": (("--certificate", "web.pem", "--state", "s", "--run", "x"), "--file"),
+    "issuer alone": (("--issuer", "ca.pem"), "--certificate"),
+    "listen": (("--certificate", "web.pem", "--state", "s", "--listen", "x"), "--listen"),
+    "state is a file": (("--certificate", "web.pem", "--state", "ca.pem"), "state folder"),
+    "shared": (
+        ("--certificate", "web.pem", "--certificate", "mail.pem", "--state", "s", "--file", "x"),
+        "share the file",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", ERRORS)
+def test_errors_are_one_line_and_a_hint(world: World, case: str) -> None:
+    words, told = ERRORS[case]
+    (world.folder / "alone.pem").write_bytes(world.web.pem)
+    done = ran([*HOLDFAST, "keep", *words], cwd=world.folder)
+    assert done.returncode == 2, done.stderr
+    errors = done.stderr.decode().splitlines()
+    assert told in errors[0]
+    assert errors[1].startswith("hint: ")
+    assert len(errors) == 2
