@@ -99,9 +99,18 @@ async def _run(folder: Path, ports: Ports, *, stay: bool, as_json: bool) -> int:
 
 
 def _show(printer: Printer, number: int, step: Step) -> None:
+    from datetime import UTC, datetime
+
+    from holdfast.cli.output import validity_bar
+
     mark = printer.paint(_mark(printer, ok=True), "good")
     printer.line(f"{mark} {number:2} {printer.paint(step.does, 'bold')}")
     printer.line(f"     {step.proved}")
+    if step.staple is not None:
+        staple, at = step.staple, datetime.now(UTC)
+        bar = validity_bar(staple.this_update, staple.next_update, at=at, unicode=printer.unicode)
+        told = staple.certificate_status.text
+        printer.line(f"     {printer.paint(bar, told)} {told}")
     printer.stream.flush()
 
 

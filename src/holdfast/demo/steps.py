@@ -13,6 +13,7 @@ from holdfast.demo.world import HOST, SERVER, World
 from holdfast.errors import HoldfastError, Unavailable
 from holdfast.net.http_client import Http
 from holdfast.ocsp.freshness import refresh_at, withdraw_at
+from holdfast.ocsp.staple import Staple
 from holdfast.ocsp.statuses import Revoked
 from holdfast.ocsp.verdict import Verdict
 from holdfast.ocsp.verify import examine, examine_bytes
@@ -29,11 +30,12 @@ class Failed(HoldfastError):
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """`does` before it is tried, `proved` after; `seconds` it took."""
+    """`does` before it is tried, `proved` after; `seconds` it took. `staple`: to be drawn."""
 
     does: str
     proved: str
     seconds: float
+    staple: Staple | None = None
 
 
 Act = Callable[[World, Shelf], Awaitable[str]]
@@ -50,7 +52,8 @@ async def run(world: World) -> AsyncIterator[Step]:
                 proved = await act(world, shelf)
         except TimeoutError:
             raise Failed(f"{does}: not within {PATIENCE:g} s") from None
-        yield Step(does, proved, time.perf_counter() - begun)
+        held = world.keeper.entries[0].staple if act in DRAWN else None
+        yield Step(does, proved, time.perf_counter() - begun, held)
 
 
 async def a_ca(world: World, shelf: Shelf) -> str:
@@ -76,7 +79,7 @@ async def a_responder(world: World, shelf: Shelf) -> str:
     took = (time.perf_counter() - begun) * 1000
     verdict = _good(examine(response, subject, at=world.now()))
     signer = verdict.signer.subject if verdict.signer is not None else ""
-    return f"good for serial {subject.serial:x}"[:36] + f"..., signed by {signer}, in {took:.0f} ms"
+    return f"good, signed by the delegated signer {signer}, in {took:.0f} ms"
 
 
 async def a_keeper(world: World, shelf: Shelf) -> str:
@@ -91,10 +94,7 @@ async def a_keeper(world: World, shelf: Shelf) -> str:
     staple = world.keeper.entries[0].staple
     assert staple is not None
     due, end = refresh_at(staple), withdraw_at(staple)
-    return (
-        f"2 staples fetched, verified, stored and delivered; "
-        f"refresh due {due:%H:%M:%S}, never sent after {end:%H:%M:%S} UTC"
-    )
+    return f"2 staples; refresh due {due:%H:%M:%S}, never sent after {end:%H:%M:%S} UTC"
 
 
 async def a_server(world: World, shelf: Shelf) -> str:
@@ -168,6 +168,9 @@ STEPS: tuple[tuple[str, Act], ...] = (
     ("programs that others wrote refuse it now", others_refuse),
     ("the keeper's status page is served", a_page),
 )
+
+
+DRAWN = (a_keeper, a_revocation)
 
 
 # -- looking ------------------------------------------------------------------------------------
