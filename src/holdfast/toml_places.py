@@ -31,7 +31,7 @@ def place_of(text: str, path: Sequence[Step]) -> tuple[int, int] | None:
             if found[1] == "[[":
                 table.append(counts.get(name, 0))
                 counts[name] = counts.get(name, 0) + 1
-            if list(path[: len(table)]) == table:
+            if header is None and list(path[: len(table)]) == table[: len(path)]:
                 header = (number, found.start(2) + 1)
             continue
         if (key := _KEY.match(line)) and [*table, key[1].strip("\"'")] == list(
