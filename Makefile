@@ -34,6 +34,7 @@ docs: setup-test
 	@$(BIN)/python tests/unit/test_behaviours.py
 	@$(BIN)/python tools/findings_page.py
 	@$(BIN)/python tools/commands_page.py
+	@$(BIN)/python tools/settings_page.py
 
 # docs/images/demo.svg from a run of the demo.
 picture: setup-test

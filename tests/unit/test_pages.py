@@ -9,7 +9,7 @@ from types import ModuleType
 
 import click
 import pytest
-from tools import commands_page, findings_page
+from tools import commands_page, findings_page, settings_page
 
 from holdfast.cli.group import holdfast
 
@@ -19,7 +19,10 @@ _BLOCK = re.compile(r"^```\w*\n(.*?)^```", flags=re.DOTALL | re.MULTILINE)
 _LINK = re.compile(r"\]\((?!https?:|mailto:|#)([^)#\s]+)(?:#[^)]*)?\)")
 
 
-@pytest.mark.parametrize("tool", [commands_page, findings_page], ids=lambda tool: tool.__name__)
+WRITTEN = (commands_page, findings_page, settings_page)
+
+
+@pytest.mark.parametrize("tool", WRITTEN, ids=lambda tool: tool.__name__)
 def test_written_pages_are_current(tool: ModuleType) -> None:
     assert tool.PAGE.read_text(encoding="utf-8") == tool.page(), "stale: run `make docs`"
 
