@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -141,8 +142,9 @@ def test_a_database_that_changed_meanwhile_keeps_its_changes(folder: Path, tmp_p
     assert b"holdfast" not in listed
 
 
-def test_the_system_store(folder: Path, port: int) -> None:
-    """On this very machine, where that is allowed: curl believes, and then does not."""
+def test_the_system_store(folder: Path, port: int, tmp_path: Path) -> None:
+    """The real commands on the real layout, in a mount namespace of the test's own: whatever
+    happens, this machine's trust is not touched. curl believes, and then does not."""
     before = system_contents()
     if os.geteuid() != 0:
         refused = holdfast("ca", "trust", "--ca", folder, "--store", "system")
@@ -150,15 +152,42 @@ def test_the_system_store(folder: Path, port: int) -> None:
         assert "hint: run as root" in refused.err
         assert system_contents() == before
         return
-    assert curl(port) == 60
-    try:
-        assert trust(folder, "trust", "--store", "system") == ["added"]
-        assert curl(port) == 0
-    finally:
-        undone = trust(folder, "untrust", "--store", "system")
-    assert undone == ["put back as it was"]
+    copies = []
+    for place in SYSTEM_PLACES:
+        copy = tmp_path / place.replace("/", "_")
+        subprocess.run(["cp", "-a", place, str(copy)], check=True)
+        copies.append(copy)
+    script = tmp_path / "within.sh"
+    mounts = [f'mount --bind "{c}" {p}' for c, p in zip(copies, SYSTEM_PLACES, strict=True)]
+    script.write_text("set -e\n" + "\n".join(mounts) + '\nexec "$@"\n')
+    clean = {name: value for name, value in os.environ.items() if name not in OVERRIDES}
+    words = ["unshare", "--mount", "sh", script, sys.executable, "-c", WITHIN]
+    paths = os.pathsep.join(sys.path)
+    done = subprocess.run(
+        [*map(str, words), str(folder), str(port)],
+        env=clean | {"PYTHONPATH": paths}, timeout=110, capture_output=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr.decode()
+    assert done.stdout.decode().split() == ["60", "added", "0", "put", "back", "60", "same"]
     assert system_contents() == before
-    assert curl(port) == 60
+
+
+SYSTEM_PLACES = ("/etc/ssl", "/usr/local/share/ca-certificates")
+WITHIN = """
+import sys
+from pathlib import Path
+sys.path[:0] = [p for p in sys.path if p.endswith("tests")]
+from support.cli import holdfast
+from integration.test_trust import curl, system_contents, trust
+folder, port = Path(sys.argv[1]), int(sys.argv[2])
+before = system_contents()
+print(curl(port))
+print(*trust(folder, "trust", "--store", "system"))
+print(curl(port))
+print(*[did.split(" as ")[0] for did in trust(folder, "untrust", "--store", "system")])
+print(curl(port))
+print("same" if system_contents() == before else "differs")
+"""
 
 
 def test_dry_run_names_the_places(folder: Path, tmp_path: Path) -> None:
