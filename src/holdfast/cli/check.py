@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, cast
 
 import click
@@ -13,7 +13,7 @@ from holdfast.cli.params import (
     DURATION,
     INPUT,
     Input,
-    at_option,
+    live_at_option,
     fail_on_option,
     json_option,
 )
@@ -58,7 +58,7 @@ TARGETS_AT_ONCE = 16
 @click.option(
     "--format", "shape", type=click.Choice(["text", "json"]), default="text", show_default=True
 )
-@at_option
+@live_at_option
 @fail_on_option
 @json_option
 def check(
@@ -78,7 +78,7 @@ def check(
     allow_sha1: bool,
     max_age: timedelta | None,
     shape: str,
-    at: datetime,
+    at: datetime | None,
     fail_on: str,
     as_json: bool,
 ) -> int:
@@ -173,7 +173,7 @@ async def _run(
     *,
     trusted: Sequence[Certificate],
     policy: Policy,
-    at: datetime,
+    at: datetime | None,
     fetch: bool,
     crls: bool,
 ) -> list[Report]:
@@ -190,7 +190,7 @@ async def _run(
 
             async def one(target: Target) -> Report:
                 async with turn:
-                    report = await looker.check(target, looking, at=at)
+                    report = await looker.check(target, looking, at=at or datetime.now(UTC))
                 advance(1)
                 return report
 

@@ -6,7 +6,7 @@ else is shown and not kept.
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, cast
 
 import click
@@ -15,7 +15,7 @@ from holdfast.cli.params import (
     DURATION,
     INPUT,
     Input,
-    at_option,
+    live_at_option,
     dry_run_option,
     fail_on_option,
     json_option,
@@ -59,7 +59,7 @@ SCHEMA = "holdfast.fetch/1"
     "--timeout", type=click.FloatRange(0.1, 300), default=10.0, show_default=True, metavar="S",
     help="Seconds for each request.",
 )  # fmt: skip
-@at_option
+@live_at_option
 @fail_on_option
 @dry_run_option
 @json_option
@@ -77,7 +77,7 @@ def fetch(
     allow_sha1: bool,
     max_age: timedelta | None,
     timeout: float,
-    at: datetime,
+    at: datetime | None,
     fail_on: str,
     dry_run: bool,
     as_json: bool,
@@ -102,7 +102,7 @@ def fetch(
                 return _plan(subject, method, hash_, as_json=as_json)
             source = HttpSource(http, method=cast("Method", method), hash=hash_, nonce=nonce)
             exchanges = [one async for one in source.exchanges(subject)]
-        told = _Told(exchanges, subject, policy, at)
+        told = _Told(exchanges, subject, policy, at or datetime.now(UTC))
         return told.tell(out=out, fail_on=fail_on, as_json=as_json)
 
     return asyncio.run(run())

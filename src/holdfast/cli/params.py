@@ -157,6 +157,15 @@ at_option = click.option(
     metavar="RFC3339",
     help="The instant to judge at.",
 )
+# For commands that go and look: None stands for the instant at which the looking is done.
+live_at_option = click.option(
+    "--at",
+    "at",
+    type=INSTANT,
+    show_default="now",
+    metavar="RFC3339",
+    help="The instant to judge at.",
+)
 fail_on_option = click.option(
     "--fail-on",
     "fail_on",
