@@ -13,9 +13,9 @@ from holdfast.cli.params import (
     DURATION,
     INPUT,
     Input,
-    live_at_option,
     fail_on_option,
     json_option,
+    live_at_option,
 )
 
 if TYPE_CHECKING:

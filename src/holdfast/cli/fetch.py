@@ -15,10 +15,10 @@ from holdfast.cli.params import (
     DURATION,
     INPUT,
     Input,
-    live_at_option,
     dry_run_option,
     fail_on_option,
     json_option,
+    live_at_option,
 )
 
 if TYPE_CHECKING:
