@@ -28,7 +28,7 @@ never with `NO_COLOR`. What the exit codes mean is [one table](exit-codes.md).
 def page() -> str:
     """The whole page."""
     parts = [HEAD]
-    with click.Context(holdfast, info_name="holdfast") as ctx:
+    with click.Context(holdfast, info_name="holdfast", **holdfast.context_settings) as ctx:
         for name, row in COMMANDS.items():
             command = holdfast.get_command(ctx, name)
             assert command is not None

@@ -54,7 +54,7 @@ def test_command_lines_in_the_pages_name_what_exists(line: str) -> None:
     """Every command and option that a page tells people to type is there."""
     words = shlex.split(re.split(r"[|>&]", line)[0], comments=True)[1:]
     command: click.Command = holdfast
-    with click.Context(holdfast) as ctx:
+    with click.Context(holdfast, **holdfast.context_settings) as ctx:
         while isinstance(command, click.Group) and words and not words[0].startswith("-"):
             inner = command.get_command(ctx, words.pop(0))
             assert inner is not None, line
