@@ -251,7 +251,7 @@ class House:
             refuse_problems(inventory)
             self.names.learn(inventory)
             refuse_shared_files(settings, inventory, self.names)
-            before, old_http = self.settings, self._http
+            before, old_http, old_servers = self.settings, self._http, self._servers
             if _asking(before) != _asking(settings):
                 self._http = http_of(settings)
             await self.keeper.adopt(
@@ -263,6 +263,7 @@ class House:
             )
             self.settings = settings
             self._see(inventory)
+            await asyncio.to_thread(_remove_moved, old_servers, self._servers, inventory)
             if old_http is not None and old_http is not self._http:
                 await old_http.close()  # fetches under way end as failures, and are tried again
             later = [
@@ -334,6 +335,30 @@ def _prove(settings: Settings) -> Proof | None:
         if table.prove and (place := parse_address(table.prove)) is not None
     }
     return Proof(places) if places else None
+
+
+def _remove_moved(
+    before: Mapping[str, StapledServer], now: Mapping[str, StapledServer], inventory: Inventory
+) -> None:
+    """Where a server's files have moved, take away those in the old place: nobody would refresh
+    or withdraw them any more."""
+    for name, server in before.items():
+        old, new = _files_of(server), _files_of(now.get(name))
+        if old is None or new is None or old is new:
+            continue
+        for kept in inventory.kept:
+            certid = kept.subject.certid
+            if name in kept.servers and old.path(certid) != new.path(certid):
+                try:
+                    old.remove(certid)
+                except HoldfastError as error:
+                    _log.error("reload old-file-left %s", error.message)
+
+
+def _files_of(server: StapledServer | None) -> FilesServer | None:
+    if isinstance(server, CommandServer):
+        return server.files
+    return server if isinstance(server, FilesServer) else None
 
 
 def _stamps(paths: Mapping[Path, tuple[int, int]]) -> dict[Path, tuple[int, int]]:

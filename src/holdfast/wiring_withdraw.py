@@ -18,6 +18,7 @@ from holdfast.ocsp.freshness import withdraw_at
 from holdfast.ocsp.policy import STRICT, Policy
 from holdfast.ocsp.response import MAX_RESPONSE, Response, SingleResponse
 from holdfast.ocsp.staple import Staple
+from holdfast.ocsp.statuses import Revoked
 from holdfast.ocsp.verify import verify
 from holdfast.pki import pem
 from holdfast.pki.chain import order
@@ -58,6 +59,12 @@ def held(
         raise NotFound(
             f"{certificate}: the staple in {state} has ended",
             hint="no keeper is running there; `holdfast keep` starts one",
+        )
+    withheld = settings is not None and settings.keeper.on_revoked == "withhold"
+    if withheld and isinstance(staple.certificate_status, Revoked):
+        raise NotFound(
+            f"{certificate}: it is revoked, and the settings withhold such a staple",
+            hint='`on_revoked = "staple"` would send it',
         )
     return staple
 

@@ -273,9 +273,11 @@ def test_k24_sighup_and_reload(world: World) -> None:
         assert broken.code == 2
         assert "nonsense" in broken.err
         assert (world.folder / "web.ocsp").exists(), "a reload that fails changes nothing"
-        world.settings(TWO)
+        world.settings(TWO.replace("{name}.ocsp", "moved-{name}.ocsp"))
         assert "2 certificates" in holdfast("reload", "-c", settings).out
-        soon((world.folder / "mail.ocsp").exists)
+        soon((world.folder / "moved-mail.ocsp").exists)
+        soon((world.folder / "moved-web.ocsp").exists)
+        assert not (world.folder / "web.ocsp").exists(), "nothing would refresh it there"
 
 
 def test_k18_a_renewed_file_is_noticed_and_takes_over(world: World) -> None:
@@ -354,6 +356,23 @@ def test_k27_dead_man(world: World) -> None:
     assert not list(world.folder.glob("*.ocsp"))
     assert not list((world.state / "staples").glob("*.der"))
     assert (world.folder / "told.log").read_text() == "deliver\nwithdraw\n"
+
+
+def test_k27_dead_man_after_a_rotation(world: World) -> None:
+    """The file still holds the staple of the certificate before: it goes at its own end."""
+    settings = world.settings(TWO)
+    with world.responder(), world.keeper("-c", settings) as started:
+        assert holdfast("wait", "web", "-c", settings, "--timeout", "20s").code == 0
+        started.child.send_signal(signal.SIGKILL)
+        started.child.wait(timeout=10)
+    renewed = a_server(world.ca, "web.test", at=BEGIN, responder_urls=("http://127.0.0.1:9/",))
+    (world.folder / "web.pem").write_bytes(renewed.pem + world.ca.issued.pem)
+    assert holdfast("withdraw", "--expired", "-c", settings).out == "nothing to withdraw\n"
+    assert (world.folder / "web.ocsp").exists()
+    at = (datetime.now(UTC) + timedelta(minutes=11)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    assert holdfast("withdraw", "--expired", "-c", settings, "--at", at).code == 0
+    assert not list(world.folder.glob("*.ocsp"))
+    assert not list((world.state / "staples").glob("*.der"))
 
 
 def test_k27_a_name_and_only_without_a_keeper(world: World) -> None:

@@ -12,7 +12,7 @@ from enum import Enum
 from functools import cached_property
 from typing import Literal
 
-from holdfast.errors import HoldfastError, Rejected, Unavailable
+from holdfast.errors import HoldfastError, PeerError, Rejected, Unavailable
 from holdfast.ocsp.certid import Subject
 from holdfast.ocsp.findings import Severity
 from holdfast.ocsp.freshness import USUAL, Freshness
@@ -65,6 +65,8 @@ class Failure:
         match error:
             case Unavailable():
                 return cls(error.failure, error.message, error.hint, error.retry_after)
+            case PeerError():
+                return cls(error.failure, error.message, error.hint)
             case Rejected():
                 worst = error.verdict.worst
                 kind = "rejected" if worst is None else worst.code

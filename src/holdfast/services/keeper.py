@@ -260,7 +260,7 @@ class Keeper:
         if before is None:
             return
         after = outcome(before, action, result, self._clock.now(), self.rules)
-        self._record(action, before, after, result)
+        self.tally.record(action, before, after, result)
         self._set(after)
         self._retire_the_replaced()
         async with self._news:
@@ -304,35 +304,6 @@ class Keeper:
         entry = self._entries.get(alert.key)
         if self._on_alert is not None and entry is not None:
             self._on_alert(entry, alert)
-
-    def _record(
-        self, action: Action, before: Entry, after: Entry, result: Staple | Failure | None
-    ) -> None:
-        said = "" if not isinstance(result, Failure) else f" kind={result.kind} {result.message}"
-        done = "failed" if said else "done"
-        match action:
-            case Fetch():
-                staple = after.staple
-                if after.last_failure is not None:
-                    kind = after.last_failure.kind
-                    said = f" kind={kind} {after.last_failure.message}"
-                elif staple is None or staple is before.staple:
-                    kind = "unchanged"
-                else:
-                    kind = staple.certificate_status.text
-                    said = f" next_update={staple.next_update}"
-                self.tally.fetches[kind] += 1
-                _log.info("fetch name=%s outcome=%s%s", before.name, kind, said)
-            case Deliver(_, holder, _):
-                self.tally.deliveries[holder, done] += 1
-                level = logging.DEBUG if holder == STORE and not said else logging.INFO
-                _log.log(
-                    level, "deliver name=%s to=%s %s%s", before.name, holder or "store", done, said
-                )
-            case Withdraw(_, holder, because):
-                self.tally.withdrawals[holder, done] += 1
-                text = "withdraw name=%s from=%s because=%s %s%s"
-                _log.info(text, before.name, holder or "store", because, done, said)
 
     # -- entries -----------------------------------------------------------------------------
 
@@ -389,6 +360,11 @@ class Keeper:
             server = before.get(holder.name)
             if holder.name not in names and server is not None:
                 self._start(self._take_back(server, entry), None)
+        same_case = (entry.need, entry.applicable, entry.name) == (
+            one.need,
+            one.applicable,
+            one.name,
+        )
         return replace(
             entry,
             name=one.name,
@@ -397,7 +373,7 @@ class Keeper:
             applicable=one.applicable,
             holders=holders,
             retired=False,
-            told=frozenset(),
+            told=entry.told if same_case else frozenset(),
         )
 
     async def _take_back(self, server: StapledServer, entry: Entry) -> None:

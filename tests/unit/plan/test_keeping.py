@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from holdfast.errors import DeliveryError, Malformed, NotFound, Rejected, Unavailable
+from holdfast.errors import DeliveryError, Malformed, NotFound, PeerError, Rejected, Unavailable
 from holdfast.ocsp import freshness
 from holdfast.ocsp.findings import Severity
 from holdfast.ocsp.statuses import UNKNOWN, Revoked
@@ -106,6 +106,7 @@ def test_k4_a_holder_that_could_not_take_the_new_one_still_loses_the_old() -> No
         Unavailable("x", failure="dns"),
         Unavailable("x", failure="timeout", retry_after=9.0),
         Malformed("OCSPResponse", "trailing bytes"),
+        PeerError("x", failure="unauthorized"),
         NotFound("x"),
         DeliveryError("x"),
         Rejected(examine(DESK.response(), DESK.subject, at=AT + 30 * WEEK)),
@@ -120,7 +121,8 @@ def test_k7_every_failure_is_classified_and_keeps_the_last_good(error: Exception
     assert plan([entry], at).actions == (fetch,)
     failure = Failure.of(error)
     assert failure.kind in {
-        *("dns", "timeout", "malformed", "not-found", "delivery", "response-expired")
+        *("dns", "timeout", "malformed", "not-found", "delivery", "response-expired"),
+        "unauthorized",
     }
     entry = outcome(begun(entry, fetch, at), fetch, failure, at)
     made = plan([entry], at)
