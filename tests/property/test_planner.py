@@ -170,7 +170,7 @@ events = st.one_of(
 windows = st.sampled_from([60, 300, 3600, 12 * 3600, 7 * 86400, 10 * 86400])
 
 
-@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=35, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     window=windows,
     happenings=st.lists(events, max_size=14),
