@@ -35,7 +35,7 @@ from holdfast.plan.entry import (
     Withdraw,
 )
 
-IDLE = timedelta(hours=1)  # the longest sleep: what is wrong about the clock is seen by then
+IDLE = timedelta(hours=12)  # the longest time between two looks at an entry
 CLOCK_TOLERANCE = timedelta(minutes=1)  # further back than this, the clock was set (K23)
 DELIVER_RETRY = timedelta(minutes=5)  # the longest pause between tries to deliver,
 WITHDRAW_RETRY = timedelta(seconds=30)  # and to take a staple away

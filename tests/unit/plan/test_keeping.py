@@ -25,7 +25,7 @@ from holdfast.plan.entry import (
     Rules,
     Withdraw,
 )
-from holdfast.plan.keeping import begun, demanded, fetch_due, outcome, plan, supersedes
+from holdfast.plan.keeping import IDLE, begun, demanded, fetch_due, outcome, plan, supersedes
 from support.pki import AT
 from support.staples import WEEK, a_desk
 
@@ -65,7 +65,7 @@ def test_a_fetched_staple_goes_to_every_holder_and_then_there_is_rest() -> None:
     assert entry.settled
     made = plan([entry], AT)
     assert made.actions == ()
-    assert AT < made.wake_at <= AT + HOUR
+    assert AT < made.wake_at <= AT + IDLE
 
 
 def test_k20_nothing_is_planned_twice() -> None:
