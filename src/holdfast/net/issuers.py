@@ -79,7 +79,8 @@ async def issuer_of(
 ) -> Certificate:
     """The issuer of `certificate`, among `beside` or from its AIA addresses.
 
-    Raises `NotFound` when it is not to be had anywhere, `Unavailable` when an address failed.
+    Raises `OperatorError` when it was not given and no address is named, `NotFound` when what an
+    address gave is not it, `Unavailable` when an address failed.
     """
     found = find_issuer(certificate, beside)
     if found is not None:
@@ -98,10 +99,10 @@ async def issuer_of(
         trouble = NotFound(f"{url}: not the issuer of {certificate.subject}")
     if trouble is not None:
         raise trouble
-    where = "" if urls else " and names no address to get it from"
-    raise NotFound(
+    where = "" if urls else ", and the certificate names no address to get it from"
+    raise OperatorError(
         f"{certificate.subject}: its issuer {certificate.issuer} was not given{where}",
-        hint="give the issuer's certificate",
+        hint="give the issuer's certificate, or a chain file that has it after the leaf",
     )
 
 

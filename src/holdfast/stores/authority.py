@@ -199,7 +199,11 @@ class AuthorityFolder:
         (self.path / "issued").mkdir(exist_ok=True)
         if "key" in files:
             _write_key(files["key"], minted.key, None)
-        write_atomic(files["fullchain"], minted.fullchain_pem, PUBLIC)
+        # The issuer stands after the leaf even where it is the root: whoever asks for a staple
+        # needs it, and servers leave a root out of the handshake.
+        chain = [minted.certificate, *minted.chain[:1]]
+        chain += [above for above in minted.chain[1:] if not above.self_issued]
+        write_atomic(files["fullchain"], pem.encode_certificates(chain), PUBLIC)
         write_atomic(files["certificate"], minted.pem, PUBLIC)
         return Made(minted.certificate, files)
 

@@ -35,7 +35,7 @@ def found(certificate: Certificate, *beside: Certificate, **how: object) -> Cert
 def test_k16_beside_it_by_its_signature() -> None:
     others = (ROOT.certificate, IMPOSTOR.certificate, ISSUER.certificate)
     assert found(leaf(), *others) == ISSUER.certificate
-    with pytest.raises(NotFound, match="names no address"):
+    with pytest.raises(OperatorError, match="names no address"):
         found(leaf(), *others[:2])
 
 
@@ -64,7 +64,7 @@ def test_k25_addresses_are_asked_under_the_clients_policy() -> None:
 
 
 def test_other_schemes_are_not_asked() -> None:
-    with pytest.raises(NotFound):
+    with pytest.raises(OperatorError):
         found(leaf("ldap://ca.test/x", "file:///etc/passwd"))
 
 

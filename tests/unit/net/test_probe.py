@@ -16,6 +16,7 @@ from holdfast.ocsp.statuses import Revoked
 from holdfast.pki.issue import Issued
 from holdfast.tls.observation import Observation
 from support.answers import a_staple, an_answer
+from support.processes import ran
 from support.tls_peers import gnutls_serv, openssl_server, plain_server, relay
 from support.tls_world import NOW, Loop, Stand, a_ca, a_loop, a_proxy, a_site
 
@@ -59,6 +60,26 @@ def test_t1_everything_is_recorded(
     assert seen.chain == (site.certificate.der, CA.certificate.der)
     assert seen.staples == (stand.shelf.lookup(site.certificate.der, NOW), None)
     assert seen.staple_sha256
+
+
+@pytest.mark.parametrize("version", ["1.2", "1.3"])
+def test_no_handshake_is_ever_resumed(loop: Loop, tmp_path: Path, version: Any) -> None:
+    """curl's CVE-2024-0853: a resumed session carries no staple to check. A server that hands out
+    tickets shows its certificates and its staple every time; s_client, which resumes, does not."""
+    staple = a_staple(CA, ECDSA, at=NOW).der
+    with openssl_server(ECDSA, tmp_path, staple) as port:
+        for _ in range(4):
+            seen = look(loop, port, version=version)
+            assert seen.error is None
+            assert seen.leaf == ECDSA.certificate.der
+            assert seen.staple == staple
+        session = tmp_path / "session"
+        flag = f"-tls{version.replace('.', '_')}"
+        words = ["openssl", "s_client", "-connect", f"127.0.0.1:{port}", flag, "-status"]
+        ask = b"GET / HTTP/1.0\r\n\r\n"
+        ran([*words, "-ign_eof", "-sess_out", session], stdin=ask)
+        resumed = ran([*words, "-ign_eof", "-sess_in", session], stdin=ask).stdout
+        assert b"Reused, TLSv" in resumed
 
 
 def test_an_address_is_not_sent_as_sni(loop: Loop, stand: Stand) -> None:
