@@ -129,7 +129,7 @@ class Control:
             failures += [] if found is None else [h.last_failure for h in found.holders]
             why = "; ".join(failure.message for failure in failures if failure is not None)
             raise Unavailable(
-                f"{name}: no staple held and delivered within {timeout:g} s"
+                f"{name}: no staple held and delivered within {timeout:.3g} s"
                 + (f": {why}" if why else ""),
                 failure="timeout",
                 hint="`holdfast status` shows what it waits for",

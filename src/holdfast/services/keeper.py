@@ -343,7 +343,7 @@ class Keeper:
         except Rejected as error:
             _log.warning("load name=%s rejected %s", entry.name, error.message)
             return entry
-        _log.info("load name=%s next_update=%s", entry.name, staple.next_update)
+        _log.info("load name=%s certificate_status=%s", entry.name, staple.certificate_status.text)
         return replace(entry, staple=staple).with_holder(Holder(name=STORE, given=staple))
 
     def _known(self, one: Kept) -> tuple[str, ...]:

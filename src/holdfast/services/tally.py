@@ -40,7 +40,8 @@ class Tally:
                     kind = "unchanged"
                 else:
                     kind = staple.certificate_status.text
-                    said = f" next_update={staple.next_update}"
+                    ends = staple.next_update
+                    said = f" next_update={'none' if ends is None else ends.isoformat()}"
                 self.fetches[kind] += 1
                 _log.info("fetch name=%s outcome=%s%s", before.name, kind, said)
             case Deliver(_, holder, _):
