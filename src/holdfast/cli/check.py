@@ -150,7 +150,7 @@ def _targets(words: Sequence[str], listed: Input | None) -> list[Target]:
 
 
 def _address(ip: str | None) -> str | None:
-    from holdfast.tls.names import is_address
+    from holdfast.pki.names import is_address
 
     if ip is not None and not is_address(ip.partition("%")[0]):
         raise click.UsageError(f"--address wants an IP address, not {ip!r}")

@@ -8,7 +8,6 @@ Names are RFC 9525: subjectAltName only, never the common name.
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
@@ -25,6 +24,7 @@ from cryptography.x509.verification import (
 from holdfast.errors import HoldfastError, Malformed, OperatorError
 from holdfast.pki.certificate import Certificate
 from holdfast.pki.chain import MAX_CHAIN, Chain, find_issuer, order
+from holdfast.pki.names import any_covers, is_address, wire_name
 from holdfast.pki.unreadable import UNREADABLE
 
 
@@ -153,32 +153,14 @@ def name_matches(certificate: Certificate, host: str) -> bool:
     if found is None or not isinstance(found.value, x509.SubjectAlternativeName):
         return False
     bare = host.removeprefix("[").removesuffix("]")
-    try:
-        address = ipaddress.ip_address(bare)
-    except ValueError:
-        wanted = _labels(bare)
-        if wanted is None:
+    if is_address(bare):
+        kinds: type[x509.IPAddress] | type[x509.DNSName] = x509.IPAddress
+        wanted = bare
+    else:
+        kinds = x509.DNSName
+        try:
+            wanted = wire_name(bare)
+        except OperatorError:
             return False
-        names = (n.value for n in found.value if isinstance(n, x509.DNSName))
-        return any(_covers(name, wanted) for name in names)
-    return any(n.value == address for n in found.value if isinstance(n, x509.IPAddress))
-
-
-def _labels(host: str) -> list[str] | None:
-    """`host` as lower-case A-labels; None for what is no DNS name."""
-    try:
-        text = host if host.isascii() else host.encode("idna").decode("ascii")
-    except UnicodeError:
-        return None
-    labels = text.lower().removesuffix(".").split(".")
-    return labels if all(labels) and "*" not in text else None
-
-
-def _covers(pattern: str, wanted: list[str]) -> bool:
-    labels = pattern.lower().removesuffix(".").split(".")
-    if len(labels) != len(wanted) or not all(labels):
-        return False
-    if labels[0] == "*":
-        # RFC 9525 6.3: the whole left-most label, and no wildcard for a whole top-level domain
-        return len(labels) > 2 and labels[1:] == wanted[1:]
-    return labels == wanted
+    names = (str(name.value) for name in found.value if isinstance(name, kinds))
+    return "*" not in wanted and any_covers(names, wanted)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from holdfast.errors import OperatorError
-from holdfast.tls.names import is_address, wire_name
+from holdfast.pki.names import is_address, wire_name
 from holdfast.tls.starttls import DIALOGUES, DIRECT
 
 

@@ -15,7 +15,7 @@ from OpenSSL import SSL
 from OpenSSL._util import lib
 
 from holdfast.errors import PeerError
-from holdfast.tls.names import is_address, wire_name
+from holdfast.pki.names import is_address, wire_name
 from holdfast.tls.pipe import Pipe
 
 Authentication = Literal["any", "rsa", "ecdsa"]

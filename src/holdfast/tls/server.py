@@ -19,7 +19,7 @@ from OpenSSL import SSL, crypto
 from holdfast.errors import OperatorError
 from holdfast.pki.certificate import Certificate
 from holdfast.pki.keys import PrivateKey, fits
-from holdfast.tls.names import any_covers
+from holdfast.pki.names import any_covers
 from holdfast.tls.pipe import Pipe, words
 
 StapleFor = Callable[[bytes], bytes]

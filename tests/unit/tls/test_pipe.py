@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from holdfast.errors import HoldfastError, OperatorError, PeerError, Unavailable
 from holdfast.pki.issue import Issued
+from holdfast.pki.names import covers, wire_name
 from holdfast.tls.client import Authentication, ClientTLS, Version
-from holdfast.tls.names import covers, wire_name
 from holdfast.tls.pipe import Pipe
 from holdfast.tls.server import Identity, ServerTLS
 from support.pki import a_root, a_server, an_intermediate
