@@ -13,7 +13,9 @@ demo: setup
 test: check
 	@$(BIN)/python -m pytest -q -n 2 --dist worksteal -m "not slow" $(TESTS)
 
+# Where the fuzzer cannot be installed its test goes on without guidance, and says so.
 test-slow: check
+	-@$(BIN)/python -m pip install -q --no-deps --require-hashes -r constraints-fuzz.txt 2>/dev/null
 	@$(BIN)/python -m pytest -q -n 2 --dist worksteal -m slow --timeout 1800 $(TESTS)
 
 check: setup-test
