@@ -27,12 +27,13 @@ FILE = "holdfast.toml"
 PLACES = (FILE, f"/etc/holdfast/{FILE}")
 MAX_SETTINGS = 8 * 1024 * 1024  # bytes
 
-KINDS = ("files", "command", "proxy")
+HAPROXY_SOCKET = "/run/haproxy/admin.sock"  # Debian's
+
+KINDS = ("files", "command", "haproxy", "proxy")
 LATER_KINDS = (
     "nginx",
     "apache",
     "apache-md",
-    "haproxy",
     "lighttpd",
     "hitch",
     "h2o",
@@ -120,8 +121,8 @@ class ServerTable(Struct, frozen=True, kw_only=True):
     kind: Annotated[
         str,
         Meta(
-            description="files (written), command (written, then run), or proxy (nothing to do: "
-            "it reads the state folder)"
+            description="files (written), command (written, then run), haproxy, or proxy (nothing "
+            "to do: it reads the state folder)"
         ),
     ]
     file: Annotated[str, Meta(description="where: {name}, {serial} and {key} are filled in")] = ""
@@ -135,6 +136,17 @@ class ServerTable(Struct, frozen=True, kw_only=True):
         list[str] | None, Meta(description="after removing; unset: the same as run")
     ] = None
     deadline: Annotated[timedelta, Meta(description="for the command")] = timedelta(seconds=30)
+    crt: Annotated[
+        str,
+        Meta(description="haproxy: the certificate as its configuration has it; as file is filled"),
+    ] = ""
+    sockets: Annotated[
+        list[str],
+        Meta(
+            description="haproxy: the admin socket of every process, a path or host:port; empty: "
+            f"{HAPROXY_SOCKET}"
+        ),
+    ] = []
     prove: Annotated[
         str, Meta(description="host:port where a real handshake must show the staple")
     ] = ""
@@ -301,7 +313,10 @@ class _Reader:
             raise wrong("kind", f"unknown kind {server.kind!r}", _near(server.kind, KINDS) or known)
         if server.name in names:
             raise wrong("name", f"two servers are called {server.name!r}", "rename one")
-        if server.kind != "proxy" and not server.file:
+        if server.kind == "haproxy" and not server.crt:
+            hint = 'add crt = "/etc/haproxy/certs/{name}.pem", as `bind ... ssl crt` has it'
+            raise wrong("kind", "a server of kind 'haproxy' needs a crt", hint)
+        if server.kind in ("files", "command") and not server.file:
             hint = 'add file = "/etc/ssl/{name}.ocsp"'
             raise wrong("kind", f"a server of kind {server.kind!r} needs a file", hint)
         if server.kind == "command" and not server.run:
@@ -334,6 +349,7 @@ class _Reader:
                 replace(
                     one,
                     file=placed(one.file),
+                    crt=placed(one.crt),
                     run=command(one.run),
                     run_on_withdraw=(
                         None if one.run_on_withdraw is None else command(one.run_on_withdraw)

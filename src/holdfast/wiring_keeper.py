@@ -27,12 +27,13 @@ from holdfast.plan.entry import Need, Rules
 from holdfast.seams import Clock, Source, StapledServer
 from holdfast.servers.command import CommandServer
 from holdfast.servers.files import FilesServer
+from holdfast.servers.haproxy import HaproxyServer
 from holdfast.services.control import SOCKET, Control
 from holdfast.services.inventory import CertificateFiles, Inventory, read_inventory
 from holdfast.services.keeper import Keeper
 from holdfast.services.keeper_page import KeeperPage
 from holdfast.services.proof import Proof
-from holdfast.settings import ServerTable, Settings, parse_address
+from holdfast.settings import HAPROXY_SOCKET, ServerTable, Settings, parse_address
 from holdfast.sources.http import HttpSource
 from holdfast.sources.layered import FirstOf, Limited
 from holdfast.sources.stored import StoredSource
@@ -126,10 +127,21 @@ class Names:
         return self._names.get(certid.key)
 
 
-def server_of(table: ServerTable, names: Names) -> CommandServer | FilesServer | None:
+FedServer = CommandServer | FilesServer | HaproxyServer
+
+
+def server_of(table: ServerTable, names: Names, clock: Clock | None = None) -> FedServer | None:
     """The server of one table; None where there is nothing to do (kind "proxy")."""
     if table.kind == "proxy":
         return None
+    if table.kind == "haproxy":
+        return HaproxyServer(
+            table.name,
+            crt=table.crt,
+            sockets=table.sockets or [HAPROXY_SOCKET],
+            clock=clock or SystemClock(),
+            name_of=names,
+        )
     files = FilesServer(
         table.name,
         file=table.file,
@@ -147,13 +159,18 @@ def server_of(table: ServerTable, names: Names) -> CommandServer | FilesServer |
     )
 
 
+def files_of(server: FedServer) -> FilesServer:
+    """Where `server`'s staples lie."""
+    return server if isinstance(server, FilesServer) else server.files
+
+
 def refuse_shared_files(settings: Settings, inventory: Inventory, names: Names) -> None:
     """`OperatorError` when two certificates would be written to one file."""
     for table in settings.server:
         server = server_of(table, names)
         if server is None:
             continue
-        files = server.files if isinstance(server, CommandServer) else server
+        files = files_of(server)
         taken: dict[Path, str] = {}
         for kept in inventory.kept:
             if table.name not in kept.servers:
@@ -314,7 +331,7 @@ class House:
         for table in settings.server:
             known = self._servers.get(table.name)
             same = known is not None and self._tables.get(table.name) == table
-            made = known if same else server_of(table, self.names)
+            made = known if same else server_of(table, self.names, self.clock)
             if made is not None:
                 servers[table.name] = made
         self._tables = {table.name: table for table in settings.server}
@@ -343,8 +360,11 @@ def _remove_moved(
     """Where a server's files have moved, take away those in the old place: nobody would refresh
     or withdraw them any more."""
     for name, server in before.items():
-        old, new = _files_of(server), _files_of(now.get(name))
-        if old is None or new is None or old is new:
+        same_name = now.get(name)
+        if not isinstance(server, FedServer) or not isinstance(same_name, FedServer):
+            continue
+        old, new = files_of(server), files_of(same_name)
+        if old is new:
             continue
         for kept in inventory.kept:
             certid = kept.subject.certid
@@ -353,12 +373,6 @@ def _remove_moved(
                     old.remove(certid)
                 except HoldfastError as error:
                     _log.error("reload old-file-left %s", error.message)
-
-
-def _files_of(server: StapledServer | None) -> FilesServer | None:
-    if isinstance(server, CommandServer):
-        return server.files
-    return server if isinstance(server, FilesServer) else None
 
 
 def _stamps(paths: Mapping[Path, tuple[int, int]]) -> dict[Path, tuple[int, int]]:

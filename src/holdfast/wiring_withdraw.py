@@ -23,12 +23,18 @@ from holdfast.ocsp.verify import verify
 from holdfast.pki import pem
 from holdfast.pki.chain import order
 from holdfast.pki.kind import Kind
-from holdfast.servers.command import CommandServer
-from holdfast.servers.files import FilesServer
 from holdfast.services.inventory import Kept
 from holdfast.settings import Settings
 from holdfast.stores.files import FOLDER, FileStore
-from holdfast.wiring_keeper import Names, inventory_of, policy_of, rules_of, server_of
+from holdfast.wiring_keeper import (
+    FedServer,
+    Names,
+    files_of,
+    inventory_of,
+    policy_of,
+    rules_of,
+    server_of,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,12 +117,12 @@ async def withdraw(
 
 
 async def _from_server(
-    server: CommandServer | FilesServer, kept: Kept, names: Names, at: datetime, dry_run: bool
+    server: FedServer, kept: Kept, names: Names, at: datetime, dry_run: bool
 ) -> list[Taken]:
-    files = server.files if isinstance(server, CommandServer) else server
+    files = files_of(server)
     certid = kept.subject.certid
     path = files.path(certid)
-    if not path.exists():
+    if not path.exists() or path.stat().st_size == 0:  # empty: HAProxy may need it, see there
         return []
     other = _of_another(path, kept)
     if other is not None:  # the certificate has been replaced since
@@ -142,12 +148,9 @@ def _from_store(store: FileStore, kept: Kept, dry_run: bool) -> Taken:
     return Taken(kept.name, "store")
 
 
-def _current_at(
-    server: CommandServer | FilesServer, kept: Kept, settings: Settings, at: datetime
-) -> bool:
+def _current_at(server: FedServer, kept: Kept, settings: Settings, at: datetime) -> bool:
     """True when the server's own file holds a staple that may be sent at `at`."""
-    files = server.files if isinstance(server, CommandServer) else server
-    return _proved(files.path(kept.subject.certid), kept.subject, settings, at)
+    return _proved(files_of(server).path(kept.subject.certid), kept.subject, settings, at)
 
 
 def _proved(path: Path, subject: Subject, settings: Settings, at: datetime) -> bool:
