@@ -1,15 +1,11 @@
 """Any server that a command can tell: a staple file, then a program that makes the server read it.
 
-Laws: the command is a list of words, never a shell's line; past its deadline it is ended with its
-children; one runs at a time for one server; what it said last on stderr is what the error says.
+Laws: one command runs at a time for one server; what it said last on stderr is what the error says.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import os
-import signal
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,11 +13,7 @@ from holdfast.errors import DeliveryError
 from holdfast.ocsp.certid import CertID
 from holdfast.ocsp.staple import Staple
 from holdfast.servers.files import FilesServer, filled
-
-DEADLINE = 30.0  # seconds
-MAX_SAID = 64 * 1024  # bytes of stderr that are kept
-
-_PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "USER", "LOGNAME", "TMPDIR")
+from holdfast.servers.program import DEADLINE, run_program
 
 
 class CommandServer:
@@ -71,80 +63,14 @@ class CommandServer:
         name = self._files.called(certid)
         words = {"{staple_file}": str(path), "{name}": name, "{action}": action}
         filled_in = [filled(word, words) for word in command]
-        environment = {key: os.environ[key] for key in _PASSED_ON if key in os.environ}
-        environment |= {f"HOLDFAST_{key[1:-1].upper()}": value for key, value in words.items()}
+        told = {f"HOLDFAST_{key[1:-1].upper()}": value for key, value in words.items()}
         async with self._turn:
-            code, said = await self._ran(filled_in, environment)
-        if code != 0:
-            ended = f"exit {code}" if code > 0 else f"signal {-code}"
+            ended = await run_program(
+                self.name, filled_in, more_environment=told, deadline=self._deadline
+            )
+        if ended.code != 0:
             raise DeliveryError(
-                f"{self.name}: `{' '.join(filled_in)}` failed ({ended})"
-                + (f": {said}" if said else ""),
+                f"{self.name}: `{' '.join(filled_in)}` failed ({ended.how})"
+                + (f": {ended.last_line}" if ended.last_line else ""),
                 hint="run it by hand as the user of the keeper; it is tried again",
             )
-
-    async def _ran(self, command: Sequence[str], environment: dict[str, str]) -> tuple[int, str]:
-        """(exit code, the last line on stderr) of `command`."""
-        # Our own pipe: asyncio's would make wait() last until a daemon closes its end.
-        with _Tail() as said:
-            process = await self._started(command, environment, said)
-            try:
-                async with asyncio.timeout(self._deadline):
-                    code = await process.wait()
-            except TimeoutError:
-                raise DeliveryError(
-                    f"{self.name}: `{' '.join(command)}` did not end within {self._deadline:g} s",
-                    hint="the command must return once the server has been told",
-                ) from None
-            finally:
-                if process.returncode is None:  # its whole session, also on cancellation
-                    with contextlib.suppress(ProcessLookupError, PermissionError):
-                        os.killpg(process.pid, signal.SIGKILL)
-                    await process.wait()
-            said.read()
-        lines = said.kept.decode(errors="replace").strip().splitlines()
-        return code, lines[-1].strip()[:300] if lines else ""
-
-    async def _started(
-        self, command: Sequence[str], environment: dict[str, str], said: _Tail
-    ) -> asyncio.subprocess.Process:
-        try:
-            return await asyncio.create_subprocess_exec(
-                *command,
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.DEVNULL,
-                stderr=said.write_end,
-                env=environment,
-                start_new_session=True,
-            )
-        except (OSError, ValueError) as error:
-            reason = error.strerror if isinstance(error, OSError) else str(error)
-            raise DeliveryError(
-                f"{self.name}: cannot run {command[0]}: {reason}",
-                hint="give the whole path of a program that the keeper's user may run",
-            ) from error
-
-
-class _Tail:
-    """A pipe to write to, and the last `MAX_SAID` bytes of what was written."""
-
-    def __init__(self) -> None:
-        self.kept = b""
-        self._loop = asyncio.get_running_loop()
-
-    def __enter__(self) -> _Tail:
-        self._read_end, self.write_end = os.pipe2(os.O_CLOEXEC)
-        os.set_blocking(self._read_end, False)
-        self._loop.add_reader(self._read_end, self.read)
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self._loop.remove_reader(self._read_end)
-        os.close(self._read_end)
-        os.close(self.write_end)
-
-    def read(self) -> None:
-        """Take what there is now."""
-        with contextlib.suppress(BlockingIOError):
-            for _ in range(16):  # a daemon may write for ever
-                self.kept = (self.kept + os.read(self._read_end, MAX_SAID))[-MAX_SAID:]

@@ -34,7 +34,8 @@ class FilesServer:
     """Implements `StapledServer` by one file for each certificate.
 
     `file` is its path, where `{name}` stands for the certificate's name (by `name_of`, made fit for
-    a file name), `{serial}` for its serial in hex and `{key}` for its CertID's key.
+    a file name), `{serial}` for its serial in hex and `{key}` for its CertID's key. `blank`: what
+    the file holds when there is no staple, for a server that needs the file; None: no file.
     """
 
     def __init__(
@@ -45,12 +46,14 @@ class FilesServer:
         name_of: NameOf = lambda _: None,
         encoding: Encoding = "der",
         mode: int = READABLE,
+        blank: bytes | None = None,
     ) -> None:
         self.name = name
         self._file = file
         self._name_of = name_of
         self._encoding: Encoding = encoding
         self._mode = mode
+        self._blank = blank
 
     async def deliver(self, staple: Staple, /) -> None:
         await asyncio.to_thread(self.write, staple)
@@ -74,17 +77,34 @@ class FilesServer:
     def write(self, staple: Staple) -> Path:
         """Put the file there; its path. Raises `DeliveryError`."""
         path = self.path(staple.certid)
-        try:
-            write_atomic(path, _encoded(staple.der, self._encoding), self._mode)
-        except OperatorError as error:
-            raise DeliveryError(f"{self.name}: {error.message}", hint=error.hint) from error
+        self._put(path, _encoded(staple.der, self._encoding))
         return path
+
+    def holds(self, certid: CertID) -> bool:
+        """True when the file is there and is not another certificate's."""
+        path = self.path(certid)
+        return os.path.lexists(path) and not self.is_blank(path) and not _of_other(path, certid)
+
+    def is_blank(self, path: Path) -> bool:
+        """True when the file at `path` is there only because the server needs one."""
+        if self._blank is None:
+            return False
+        try:
+            return read_bounded(path, 2 * MAX_RESPONSE) == self._blank
+        except OperatorError:
+            return False
 
     def remove(self, certid: CertID) -> Path | None:
         """Take the file away; its path, None when there was nothing to take. `DeliveryError`."""
         path = self.path(certid)
-        if not os.path.lexists(path) or _speaks_of_another(path, certid):
+        if self._blank is not None and not os.path.lexists(path):
+            self._put(path, self._blank)
             return None
+        if not self.holds(certid):
+            return None
+        if self._blank is not None:
+            self._put(path, self._blank)
+            return path
         try:
             path.unlink(missing_ok=True)
             sync_directory(path.parent)
@@ -92,6 +112,12 @@ class FilesServer:
             told = trouble("cannot remove", path, error)
             raise DeliveryError(f"{self.name}: {told.message}", hint=told.hint) from error
         return path
+
+    def _put(self, path: Path, content: bytes) -> None:
+        try:
+            write_atomic(path, content, self._mode)
+        except OperatorError as error:
+            raise DeliveryError(f"{self.name}: {error.message}", hint=error.hint) from error
 
 
 def filled(template: str, words: dict[str, str]) -> str:
@@ -115,7 +141,7 @@ def _encoded(der: bytes, encoding: Encoding) -> bytes:
             return pem.encode("OCSP RESPONSE", der)
 
 
-def _speaks_of_another(path: Path, certid: CertID) -> bool:
+def _of_other(path: Path, certid: CertID) -> bool:
     """True when the file is a response that does not name `certid` but some other."""
     try:
         data = pem.single(read_bounded(path, 2 * MAX_RESPONSE), Kind.OCSP_RESPONSE, name=str(path))
