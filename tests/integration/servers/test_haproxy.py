@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 
 from holdfast.errors import DeliveryError
+from holdfast.lab.forge import Forge
+from holdfast.lab.responder import LabResponder
 from holdfast.ocsp.certid import CertID
 from holdfast.ocsp.extension import Extension
 from holdfast.ocsp.response import Response, SingleResponse
@@ -20,11 +22,13 @@ from holdfast.ocsp.statuses import GOOD, RevocationReason, Revoked
 from holdfast.ocsp.verify import verify
 from holdfast.servers.haproxy import HaproxyServer, ended_response
 from holdfast.services.proof import Proof
+from support.cli import holdfast
+from support.processes import HOLDFAST, running
 from support.servers.handshakes import staple_shown
 from support.servers.haproxy import Haproxy
 from support.servers.shift import Shift, ShiftedClock
 from support.staples import Desk, a_desk
-from support.tls_world import NOW, YESTERDAY, a_ca
+from support.tls_world import NOW, YESTERDAY, Loop, a_ca, a_site
 
 MINUTE = timedelta(minutes=1)
 HOUR = timedelta(hours=1)
@@ -340,3 +344,59 @@ def test_the_ended_response_is_what_haproxy_takes_and_openssl_calls_expired(
     assert run(staple_shown(haproxy.port)) == ahead, "HAProxy checks no signature"
     run(adapter.withdraw(world.certid))
     assert run(staple_shown(haproxy.port)) is None
+
+
+SETTINGS = """
+[keeper]
+state = "state"
+[[certificate]]
+name = "site"
+chain = "chain.pem"
+servers = ["web"]
+[[server]]
+name = "web"
+kind = "haproxy"
+crt = "haproxy/{name}.pem"
+sockets = ["%s", "%s"]
+prove = "127.0.0.1:%d"
+"""
+
+
+def test_k3_k27_the_keeper_by_its_settings_killed_restarted_and_gone(
+    tmp_path: Path, loop: Loop
+) -> None:
+    """The responder goes, the keeper is killed and comes back, HAProxy is restarted: stapled; then
+    the keeper is gone for good, and the timer takes the staple away."""
+    ca = a_ca()
+    responder = LabResponder(Forge(ca, at=NOW))
+    loop.run(responder.start())
+    site = a_site(ca, "localhost", responder_urls=(responder.url,))
+    (tmp_path / "chain.pem").write_bytes(site.fullchain_pem)
+    settings = tmp_path / "holdfast.toml"
+    with Haproxy(tmp_path, {"site": site}) as server:
+        settings.write_text(SETTINGS % (server.socket, server.tcp_socket, server.port))
+        keep = [*HOLDFAST, "keep", "--json", "-c", settings]
+        with running(keep, cwd=tmp_path, until=b"\n}\n") as keeper:
+            assert holdfast("wait", "site", "-c", settings, "--timeout", "20s").code == 0
+            first = run(staple_shown(server.port))
+            assert first is not None
+            keeper.child.kill()
+            keeper.child.wait(timeout=10)
+        loop.run(responder.close())
+        server.restart()
+        assert run(staple_shown(server.port)) == first
+        with running(keep, cwd=tmp_path, until=b"\n}\n") as keeper:
+            assert holdfast("wait", "site", "-c", settings, "--timeout", "20s").code == 0
+            keeper.child.kill()
+            keeper.child.wait(timeout=10)
+        assert run(staple_shown(server.port)) == first
+        early = holdfast("withdraw", "--expired", "-c", settings)
+        assert early.out == "nothing to withdraw\n"
+        late = (datetime.now(UTC) + HOUR).strftime("%Y-%m-%dT%H:%M:%SZ")
+        done = holdfast("withdraw", "--expired", "-c", settings, "--at", late)
+        assert done.code == 0, done.err
+        assert run(staple_shown(server.port)) is None
+        server.restart()
+        assert run(staple_shown(server.port)) is None
+        again = holdfast("withdraw", "--expired", "-c", settings, "--at", late)
+        assert again.out == "nothing to withdraw\n"
