@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol
 
 from holdfast.ocsp.certid import CertID, Subject
@@ -101,7 +101,8 @@ class StapledServer(Protocol):
     `deliver` returns when the server will send `staple` in every handshake that begins after, and
     raises `DeliveryError` otherwise; delivering the same staple twice is harmless. `withdraw`
     returns when the server no longer sends any staple for `certid`. Neither verifies: a `Staple`
-    is proof already, but a server that may hold it later drops it by itself at its end.
+    is proof already, but a server that may hold it later drops it by itself at its end. One that
+    drops it before that tells by how much in an attribute `stops_early`.
     """
 
     @property
@@ -110,3 +111,9 @@ class StapledServer(Protocol):
     async def deliver(self, staple: Staple, /) -> None: ...
 
     async def withdraw(self, certid: CertID, /) -> None: ...
+
+
+def stops_early(server: StapledServer) -> timedelta:
+    """How long before a staple's end `server` stops sending it by itself."""
+    early: timedelta = getattr(server, "stops_early", timedelta(0))
+    return early

@@ -66,9 +66,17 @@ def withdraw_at(staple: Staple, freshness: Freshness = USUAL) -> datetime:
     return window.end - min(freshness.margin, window.length * freshness.margin_fraction)
 
 
-def refresh_at(staple: Staple, freshness: Freshness = USUAL) -> datetime:
-    """The instant of the first refresh: half the window, and the CertID's own jitter (K5)."""
+def refresh_at(
+    staple: Staple, freshness: Freshness = USUAL, *, early: timedelta = timedelta(0)
+) -> datetime:
+    """The instant of the first refresh: half the window, and the CertID's own jitter (K5).
+
+    `early`: how long before its end a server stops sending it by itself; then it is half of what
+    comes before.
+    """
     window = window_of(staple, freshness)
+    if window.length > early:
+        window = window.capped(window.end - early)
     spread = min(window.length * freshness.jitter, freshness.jitter_cap)
     point = window.point(freshness.refresh_at) + spread * fraction(staple.certid.key)
     return min(point, withdraw_at(staple, freshness))

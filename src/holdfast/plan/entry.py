@@ -107,13 +107,15 @@ class Entry:
     `failures` and `unchanged` count answers in a row that were none, and that were no newer;
     `answered_at` is when a responder last gave a staple. `told`: the alerts that were raised and
     still stand. `applicable` False: nobody can be asked (K17). `retired`: no longer in the
-    settings; to be taken from every holder.
+    settings; to be taken from every holder. `early`: how long before a staple's end one of its
+    servers stops sending it by itself.
     """
 
     name: str
     subject: Subject
     need: Need = Need.STRICT
     applicable: bool = True
+    early: timedelta = timedelta(0)
     holders: tuple[Holder, ...] = (Holder(name=STORE),)
     staple: Staple | None = None
     failures: int = 0

@@ -156,7 +156,7 @@ def fetch_due(entry: Entry, at: datetime, rules: Rules = USUAL_RULES) -> datetim
     staple = kept(entry, at, rules)
     due = at
     if staple is not None:
-        due = freshness.refresh_at(staple, rules.freshness)
+        due = freshness.refresh_at(staple, rules.freshness, early=entry.early)
         if rules.recheck is not None:
             last = entry.answered_at or staple.verified_at
             due = min(due, _unless_set_back(last + rules.recheck, last, at))

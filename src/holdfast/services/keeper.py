@@ -34,7 +34,7 @@ from holdfast.plan.entry import (
     Withdraw,
 )
 from holdfast.plan.keeping import USUAL_RULES, begun, demanded, outcome, plan, steps_of
-from holdfast.seams import Clock, Source, StapledServer, Store
+from holdfast.seams import Clock, Source, StapledServer, Store, stops_early
 from holdfast.services.agenda import Agenda
 from holdfast.services.inventory import Kept
 from holdfast.services.tally import Tally
@@ -324,6 +324,7 @@ class Keeper:
             subject=one.subject,
             need=one.need,
             applicable=one.applicable,
+            early=self._early(one),
             holders=holders,
         )
         self._set(await self._loaded(entry))
@@ -345,6 +346,10 @@ class Keeper:
             return entry
         _log.info("load name=%s certificate_status=%s", entry.name, staple.certificate_status.text)
         return replace(entry, staple=staple).with_holder(Holder(name=STORE, given=staple))
+
+    def _early(self, one: Kept) -> timedelta:
+        early = (stops_early(self._servers[name]) for name in self._known(one))
+        return max(early, default=timedelta(0))
 
     def _known(self, one: Kept) -> tuple[str, ...]:
         return tuple(name for name in one.servers if name in self._servers)
@@ -371,6 +376,7 @@ class Keeper:
             subject=one.subject,
             need=one.need,
             applicable=one.applicable,
+            early=self._early(one),
             holders=holders,
             retired=False,
             told=entry.told if same_case else frozenset(),

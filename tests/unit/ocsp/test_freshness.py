@@ -65,6 +65,16 @@ def test_k5_the_point_is_a_setting() -> None:
     assert freshness.refresh_at(staple, late) == freshness.withdraw_at(staple)
 
 
+def test_k5_a_server_that_stops_early_is_refreshed_for_in_time() -> None:
+    """HAProxy stops 300 s before nextUpdate: of 10 minutes only the first five count."""
+    early = timedelta(minutes=5)
+    staple = a_desk().staple(window=timedelta(minutes=10))
+    due = freshness.refresh_at(staple, early=early)
+    assert AT + timedelta(minutes=2.5) <= due <= AT + timedelta(minutes=3)
+    short = a_desk().staple(window=timedelta(minutes=5))
+    assert freshness.refresh_at(short, early=early) == freshness.refresh_at(short), "never sent"
+
+
 def test_k6_without_next_update_a_policy_lifetime() -> None:
     staple = a_desk().staple(window=None)
     assert freshness.end_of(staple) == AT + timedelta(hours=12)

@@ -183,6 +183,12 @@ def test_k11_a_certificate_that_is_no_longer_on_hold_is_good_again() -> None:
     assert outcome(entry, Fetch(entry.key), good, AT + HOUR).staple is good
 
 
+def test_k5_what_stops_early_is_fetched_early() -> None:
+    staple, early = DESK.staple(window=timedelta(minutes=10)), timedelta(minutes=5)
+    entry = replace(holding(staple), answered_at=AT, early=early)
+    assert fetch_due(entry, AT) == freshness.refresh_at(staple, early=early)
+
+
 def test_k11_recheck_asks_between_refreshes() -> None:
     staple = DESK.staple()
     entry = replace(holding(staple), answered_at=AT)
