@@ -133,6 +133,16 @@ class Keeper:
         steps = steps_of(entry, self._clock.now(), self.rules).actions
         return entry.settled and not any(isinstance(s, Withdraw) for s in steps)
 
+    def proves(self, server: str) -> bool:
+        """True when a handshake with `server` must show what it was given (K21)."""
+        covers = getattr(self._prove, "covers", None)
+        return self._prove is not None and (covers is None or bool(covers(server)))
+
+    @property
+    def due_at(self) -> datetime | None:
+        """When the loop looks at something next; a past instant for long: it does not run."""
+        return self._agenda.next
+
     def plan(self) -> Plan:
         """What would be done now; nothing is."""
         return plan(self._entries.values(), self._clock.now(), self.rules)
@@ -270,11 +280,8 @@ class Keeper:
         match action:
             case Fetch():
                 subject = self._entries[action.key].subject
-                begun_at = self._clock.monotonic()
-                try:
+                with self.tally.waiting(subject, self._clock):
                     response = await self._source.response(subject)
-                finally:
-                    self.tally.fetch_seconds += self._clock.monotonic() - begun_at
                 return verify(response, subject, at=self._clock.now(), policy=self._policy)
             case Deliver(_, holder, staple):
                 if holder == STORE:
@@ -283,8 +290,9 @@ class Keeper:
                 # nothing is sent that does not still hold at this instant
                 verify(staple.response, staple.subject, at=self._clock.now(), policy=self._policy)
                 await self._servers[holder].deliver(staple)
-                if self._prove is not None:
-                    await self._prove(holder, staple)
+                if self._prove is not None and self.proves(holder):
+                    with self.tally.proving(holder):
+                        await self._prove(holder, staple)
             case Withdraw(key, holder, _):
                 certid = self._entries[key].subject.certid
                 if holder == STORE:

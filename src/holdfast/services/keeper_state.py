@@ -155,8 +155,8 @@ def _counters(keeper: Keeper) -> Iterator[str]:
     yield from _head("holdfast_fetches_total", "counter", "Fetches by outcome.")
     for outcome, count in sorted(tally.fetches.items()):
         yield _sample("holdfast_fetches_total", {"outcome": outcome}, count)
-    yield from _head("holdfast_fetch_seconds_total", "counter", "Time spent waiting for answers.")
-    yield f"holdfast_fetch_seconds_total {tally.fetch_seconds:.6f}"
+
+
     for metric, counts, what in (
         ("holdfast_deliveries_total", tally.deliveries, "Deliveries by server and outcome."),
         ("holdfast_withdrawals_total", tally.withdrawals, "Withdrawals by server and outcome."),

@@ -21,6 +21,10 @@ class Proof:
         self._places = dict(places)
         self._timeout = timeout
 
+    def covers(self, server: str) -> bool:
+        """True when `server` is asked, not believed."""
+        return server in self._places
+
     async def __call__(self, server: str, staple: Staple) -> None:
         place = self._places.get(server)
         if place is None:

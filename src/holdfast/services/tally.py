@@ -4,25 +4,70 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from urllib.parse import urlsplit
 
+from holdfast.errors import HoldfastError
+from holdfast.ocsp.certid import Subject
 from holdfast.ocsp.staple import Staple
 from holdfast.plan.entry import STORE, Action, Deliver, Entry, Failure, Fetch, Withdraw
+from holdfast.seams import Clock
+
+LATENCIES = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)  # seconds: upper ends of the buckets
 
 _log = logging.getLogger("holdfast.keeper")
 
 
 @dataclass(slots=True)
+class Latency:
+    """How long answers took: `counts[n]` of them at most `LATENCIES[n]` seconds, the last more."""
+
+    counts: list[int] = field(default_factory=lambda: [0] * (len(LATENCIES) + 1))
+    seconds: float = 0.0
+
+    def add(self, seconds: float) -> None:
+        bucket = next((n for n, end in enumerate(LATENCIES) if seconds <= end), len(LATENCIES))
+        self.counts[bucket] += 1
+        self.seconds += seconds
+
+
+@dataclass(slots=True)
 class Tally:
-    """`fetches` by outcome: "good", "revoked", "unchanged" or a failure's kind; `deliveries` and
-    `withdrawals` by (holder, "done" or "failed")."""
+    """`fetches` by outcome: "good", "revoked", "unchanged" or a failure's kind, of which `failures`
+    are the failures; `deliveries`, `proofs` and `withdrawals` by (holder, "done" or "failed");
+    `latencies` by the responder's host."""
 
     fetches: Counter[str] = field(default_factory=Counter)
-    fetch_seconds: float = 0.0
+    failures: Counter[str] = field(default_factory=Counter)
+    latencies: dict[str, Latency] = field(default_factory=dict)
+    proofs: Counter[tuple[str, str]] = field(default_factory=Counter)
     deliveries: Counter[tuple[str, str]] = field(default_factory=Counter)
     withdrawals: Counter[tuple[str, str]] = field(default_factory=Counter)
     alerts: Counter[str] = field(default_factory=Counter)
     bugs: int = 0
+
+    @contextmanager
+    def waiting(self, subject: Subject, clock: Clock) -> Iterator[None]:
+        """Time the wait for the answer about `subject`, whatever it is."""
+        begun_at = clock.monotonic()
+        try:
+            yield
+        finally:
+            urls = subject.responder_urls
+            host = (urlsplit(urls[0]).hostname if urls else None) or "none"
+            self.latencies.setdefault(host, Latency()).add(clock.monotonic() - begun_at)
+
+    @contextmanager
+    def proving(self, server: str) -> Iterator[None]:
+        """Count the proof by handshake that `server` is asked for (K21)."""
+        try:
+            yield
+        except HoldfastError:
+            self.proofs[server, "failed"] += 1
+            raise
+        self.proofs[server, "done"] += 1
 
     def record(
         self, action: Action, before: Entry, after: Entry, result: Staple | Failure | None
@@ -35,6 +80,7 @@ class Tally:
                 staple = after.staple
                 if after.last_failure is not None:
                     kind = after.last_failure.kind
+                    self.failures[kind] += 1
                     said = f" kind={kind} {after.last_failure.message}"
                 elif staple is None or staple is before.staple:
                     kind = "unchanged"
