@@ -29,10 +29,11 @@ class Agenda:
         self._heap = [(instant, key) for key in self._instants]
         heapq.heapify(self._heap)
 
-    def due(self, at: datetime) -> list[str]:
-        """Take the keys whose instant is `at` or before; each has none until it is put again."""
-        found = []
-        while (first := self._first()) is not None and first[0] <= at:
+    def due(self, at: datetime, limit: int | None = None) -> list[str]:
+        """Take the keys whose instant is `at` or before, the earliest first, at most `limit`;
+        each has none until it is put again."""
+        found: list[str] = []
+        while (first := self._first()) is not None and first[0] <= at and len(found) != limit:
             heapq.heappop(self._heap)
             del self._instants[first[1]]
             found.append(first[1])

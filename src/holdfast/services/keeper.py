@@ -14,8 +14,9 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from holdfast.errors import HoldfastError, NotFound, Rejected, StoreError
+from holdfast.errors import DeliveryError, HoldfastError, NotFound
 from holdfast.ocsp.findings import Severity
+from holdfast.ocsp.freshness import withdraw_at
 from holdfast.ocsp.policy import STRICT, Policy
 from holdfast.ocsp.staple import Staple
 from holdfast.ocsp.verify import verify
@@ -29,6 +30,7 @@ from holdfast.plan.entry import (
     Fetch,
     Given,
     Holder,
+    Need,
     Plan,
     Rules,
     Withdraw,
@@ -37,11 +39,14 @@ from holdfast.plan.keeping import USUAL_RULES, begun, demanded, outcome, plan, s
 from holdfast.seams import Clock, Source, StapledServer, Store, stops_early
 from holdfast.services.agenda import Agenda
 from holdfast.services.inventory import Kept
+from holdfast.services.lanes import Lane, Lanes, Work, lane_of, limit, urgency
+from holdfast.services.loading import loaded, taken_up
 from holdfast.services.tally import Tally
 
 GRACE = 5.0  # seconds for deliveries under way when the keeper is stopped
 SET_BACK = timedelta(minutes=1)  # further than this the clock did not drift, it was set
-LOAD_AT_ONCE = 64
+LOAD_AT_ONCE = 64  # entries read from the store between two looks at what is due, and
+LOOK_AT_ONCE = 128  # entries looked at before others have their turn: some 20 ms
 
 _LEVELS = {
     Severity.NOTE: logging.INFO,
@@ -84,6 +89,8 @@ class Keeper:
         self._entries: dict[str, Entry] = {}
         self._successors: dict[str, str] = {}  # key that leaves -> key that takes its name
         self._agenda = Agenda()
+        self._lanes = Lanes(self._start_in, limit)
+        self._loading: asyncio.Task[None] | None = None
         self._tasks: dict[asyncio.Task[None], Action | None] = {}
         self._looked_at: datetime | None = None
         self._changed = asyncio.Event()
@@ -149,21 +156,33 @@ class Keeper:
 
     # -- the loop ----------------------------------------------------------------------------
 
-    async def load(self) -> None:
-        """Take up what the store holds. `run` does this; call it alone for a dry run."""
+    def introduce(self) -> None:
+        """Know every certificate by its name, before what the store holds for it is read."""
         for one in self._kept:
             if one.subject.certid.key not in self._entries:
-                await self._adopt_one(one)
+                self._introduce(one)
+
+    async def load(self) -> None:
+        """Take up what the store holds. `run` does this; call it alone for a dry run."""
+        if self._loading is None:
+            self.introduce()
+            self._loading = asyncio.ensure_future(self._load_all())
+        await self._loading
 
     async def run(self) -> None:
-        """Keep until `stop` is called or the task is cancelled."""
+        """Keep until `stop` is called or the task is cancelled.
+
+        What is loaded is delivered while the rest is still being loaded (K26).
+        """
         self.started_at = self._clock.now()
-        await self.load()
+        loading = asyncio.ensure_future(self.load())
         try:
             while not self._stopping:
                 self._begin_what_is_due()
                 await self._sleep()
         finally:
+            loading.cancel()
+            await asyncio.gather(loading, return_exceptions=True)
             await self._wind_up()
 
     def stop(self) -> None:
@@ -184,6 +203,7 @@ class Keeper:
 
         Entries that stay keep their staples; the others are withdrawn.
         """
+        await self.load()
         before = self._servers
         self._kept = tuple(kept)
         self._servers = before if servers is None else dict(servers)
@@ -195,7 +215,7 @@ class Keeper:
             entry = self._entries.get(key)
             self._successors.pop(key, None)
             if entry is None:
-                await self._adopt_one(one)
+                await self._load_one(self._introduce(one))
             else:
                 self._set(self._changed_entry(entry, one, before))
         by_name = {one.name: key for key, one in wanted.items()}
@@ -216,7 +236,7 @@ class Keeper:
             self._agenda.everything_at(now)
         self._looked_at = now
         actions: list[Action] = []
-        for key in self._agenda.due(now):
+        for key in self._agenda.due(now, LOOK_AT_ONCE):
             entry = self._entries.get(key)
             if entry is None:
                 continue
@@ -230,7 +250,8 @@ class Keeper:
             if isinstance(action, Alert):
                 self._tell(action)
             else:
-                self._start(self._perform(action), action)
+                entry = self._entries[action.key]
+                self._lanes.put(lane_of(action, entry), action, urgency(action, entry))
 
     async def _sleep(self) -> None:
         until = self._agenda.next or self._clock.now() + timedelta(hours=1)
@@ -245,6 +266,7 @@ class Keeper:
         self._changed.clear()
 
     async def _wind_up(self) -> None:
+        self._lanes.clear()
         for task, action in self._tasks.items():
             if isinstance(action, Fetch):
                 task.cancel()
@@ -256,7 +278,16 @@ class Keeper:
 
     # -- actions -----------------------------------------------------------------------------
 
-    async def _perform(self, action: Action) -> None:
+    def _start_in(self, lane: Lane, action: Work) -> None:
+        self._start(self._in_lane(lane, action), action)
+
+    async def _in_lane(self, lane: Lane, action: Work) -> None:
+        try:
+            await self._perform(action)
+        finally:
+            self._lanes.done(lane)
+
+    async def _perform(self, action: Work) -> None:
         result: Staple | Failure | None
         try:
             result = await self._act(action)
@@ -276,7 +307,7 @@ class Keeper:
         async with self._news:
             self._news.notify_all()
 
-    async def _act(self, action: Action) -> Staple | None:
+    async def _act(self, action: Work) -> Staple | None:
         match action:
             case Fetch():
                 subject = self._entries[action.key].subject
@@ -287,8 +318,11 @@ class Keeper:
                 if holder == STORE:
                     await self._store.save(staple)
                     return None
-                # nothing is sent that does not still hold at this instant
-                verify(staple.response, staple.subject, at=self._clock.now(), policy=self._policy)
+                # nothing is sent that does not still hold at this instant: it may have waited
+                now = self._clock.now()
+                if now >= withdraw_at(staple, self.rules.freshness):
+                    raise DeliveryError(f"{holder}: not given a staple that ends now")
+                verify(staple.response, staple.subject, at=now, policy=self._policy)
                 await self._servers[holder].deliver(staple)
                 if self._prove is not None and self.proves(holder):
                     with self.tally.proving(holder):
@@ -325,7 +359,8 @@ class Keeper:
         self._agenda.put(entry.key, self._clock.now())
         self._changed.set()
 
-    async def _adopt_one(self, one: Kept) -> None:
+    def _introduce(self, one: Kept) -> str:
+        """Know `one` by name; it is looked at once it is loaded."""
         holders = (Holder(name=STORE), *(Holder(name=name) for name in self._known(one)))
         entry = Entry(
             name=one.name,
@@ -335,25 +370,19 @@ class Keeper:
             early=self._early(one),
             holders=holders,
         )
-        self._set(await self._loaded(entry))
+        self._entries[entry.key] = entry
+        return entry.key
 
-    async def _loaded(self, entry: Entry) -> Entry:
-        """`entry` with what the store holds for it, if that is proved (K3)."""
-        certid, at = entry.subject.certid, self._clock.now()
-        try:
-            response = await self._store.load(certid)
-        except StoreError as error:
-            _log.warning("load name=%s failed %s", entry.name, error.message)
-            return entry
-        if response is None:
-            return entry.with_holder(Holder(name=STORE, given=Given.NOTHING))
-        try:
-            staple = verify(response, entry.subject, at=at, policy=self._policy)
-        except Rejected as error:
-            _log.warning("load name=%s rejected %s", entry.name, error.message)
-            return entry
-        _log.info("load name=%s certificate_status=%s", entry.name, staple.certificate_status.text)
-        return replace(entry, staple=staple).with_holder(Holder(name=STORE, given=staple))
+    async def _load_all(self) -> None:
+        """In the order of need, some at a time."""
+        keys = sorted(self._entries, key=lambda key: self._entries[key].need is not Need.MUST)
+        for first in range(0, len(keys), LOAD_AT_ONCE):
+            await asyncio.gather(*map(self._load_one, keys[first : first + LOAD_AT_ONCE]))
+
+    async def _load_one(self, key: str) -> None:
+        entry = self._entries[key]
+        found = await loaded(entry, store=self._store, clock=self._clock, policy=self._policy)
+        self._set(taken_up(self._entries.get(key, entry), found))
 
     def _early(self, one: Kept) -> timedelta:
         early = (stops_early(self._servers[name]) for name in self._known(one))
