@@ -21,25 +21,12 @@ from msgspec import Meta, Struct, structs
 
 from holdfast.errors import OperatorError
 from holdfast.net.files import read_bounded
+from holdfast.settings_server import COMMANDS, KINDS, PLACES_OF_FILES, ServerTable, keys_of
 from holdfast.toml_places import Step, place_of
 
 FILE = "holdfast.toml"
 PLACES = (FILE, f"/etc/holdfast/{FILE}")
 MAX_SETTINGS = 8 * 1024 * 1024  # bytes
-
-HAPROXY_SOCKET = "/run/haproxy/admin.sock"  # Debian's
-
-KINDS = ("files", "command", "haproxy", "proxy")
-LATER_KINDS = (
-    "nginx",
-    "apache",
-    "apache-md",
-    "lighttpd",
-    "hitch",
-    "h2o",
-    "exim",
-    "envoy",
-)
 
 Fraction = Annotated[float, Meta(ge=0.0, le=1.0)]
 
@@ -93,7 +80,7 @@ class KeeperTable(Struct, frozen=True, kw_only=True):
     ] = timedelta(seconds=10)
     reload_interval: Annotated[
         timedelta,
-        Meta(description="between reloads of one server, where its kind reloads (none does yet)"),
+        Meta(description="between reloads of one server, but for what cannot wait"),
     ] = timedelta(minutes=5)
     store: Annotated[str, Meta(description='where staples are kept: "files"')] = "files"
 
@@ -112,44 +99,6 @@ class CertificateTable(Struct, frozen=True, kw_only=True):
         Literal["lenient", "strict", "must"] | None,
         Meta(description="how loud the alarms are; unset: must for must-staple, else strict"),
     ] = None
-
-
-class ServerTable(Struct, frozen=True, kw_only=True):
-    """[[server]]: who is given staples."""
-
-    name: Annotated[str, Meta(min_length=1, description="what certificates call it")]
-    kind: Annotated[
-        str,
-        Meta(
-            description="files (written), command (written, then run), haproxy, or proxy (nothing "
-            "to do: it reads the state folder)"
-        ),
-    ]
-    file: Annotated[str, Meta(description="where: {name}, {serial} and {key} are filled in")] = ""
-    encoding: Annotated[Literal["der", "base64", "pem"], Meta(description="of the file")] = "der"
-    mode: Annotated[str, Meta(pattern="^[0-7]{3,4}$", description="of the file")] = "0644"
-    run: Annotated[
-        list[str],
-        Meta(description="after writing: a list of words; {staple_file}, {name}, {action}"),
-    ] = []
-    run_on_withdraw: Annotated[
-        list[str] | None, Meta(description="after removing; unset: the same as run")
-    ] = None
-    deadline: Annotated[timedelta, Meta(description="for the command")] = timedelta(seconds=30)
-    crt: Annotated[
-        str,
-        Meta(description="haproxy: the certificate as its configuration has it; as file is filled"),
-    ] = ""
-    sockets: Annotated[
-        list[str],
-        Meta(
-            description="haproxy: the admin socket of every process, a path or host:port; empty: "
-            f"{HAPROXY_SOCKET}"
-        ),
-    ] = []
-    prove: Annotated[
-        str, Meta(description="host:port where a real handshake must show the staple")
-    ] = ""
 
 
 class Settings(Struct, frozen=True, kw_only=True):
@@ -238,14 +187,17 @@ class _Reader:
             if not isinstance(content, list if many else dict):
                 shape = f"[[{table}]]" if many else f"[{table}]"
                 raise self.error((table,), f"{table} is a table: write {shape}")
-            known = [field.name for field in structs.fields(TABLES[table])]
             for number, row in enumerate(content if many else [content]):
                 path: tuple[Step, ...] = (table, number) if many else (table,)
                 if not isinstance(row, dict):
                     raise self.error(path, f"{table} is a table: write [[{table}]]")
+                shown = f"[[{table}]]" if many else f"[{table}]"
+                known = [field.name for field in structs.fields(TABLES[table])]
+                if table == "server" and (keys := keys_of(str(row.get("kind")))) is not None:
+                    shown = f"{shown} of kind {row['kind']!r}"
+                    known = list(keys)
                 for key in row:
                     if key not in known:
-                        shown = f"[[{table}]]" if many else f"[{table}]"
                         problem = f"unknown key {key!r} in {shown}"
                         raise self.error((*path, key), problem, _near(key, known))
 
@@ -306,21 +258,17 @@ class _Reader:
         def wrong(key: str, problem: str, hint: str = "") -> OperatorError:
             return self.error(("server", number, key), problem, hint)
 
-        known = f"this version knows {', '.join(KINDS)}"
-        if server.kind in LATER_KINDS:
-            raise wrong("kind", f"kind {server.kind!r} is not in this version", known)
-        if server.kind not in KINDS:
-            raise wrong("kind", f"unknown kind {server.kind!r}", _near(server.kind, KINDS) or known)
+        kind = KINDS.get(server.kind)
+        if kind is None:
+            known = f"known here: {', '.join(KINDS)}"
+            near = get_close_matches(server.kind, KINDS, n=1, cutoff=0.5)
+            hint = f"did you mean {near[0]!r}?" if near else known
+            raise wrong("kind", f"unknown kind {server.kind!r}", hint)
         if server.name in names:
             raise wrong("name", f"two servers are called {server.name!r}", "rename one")
-        if server.kind == "haproxy" and not server.crt:
-            hint = 'add crt = "/etc/haproxy/certs/{name}.pem", as `bind ... ssl crt` has it'
-            raise wrong("kind", "a server of kind 'haproxy' needs a crt", hint)
-        if server.kind in ("files", "command") and not server.file:
-            hint = 'add file = "/etc/ssl/{name}.ocsp"'
-            raise wrong("kind", f"a server of kind {server.kind!r} needs a file", hint)
-        if server.kind == "command" and not server.run:
-            raise wrong("kind", "a server of kind 'command' needs a command", 'add run = ["..."]')
+        for key, hint in kind.needs.items():
+            if not getattr(server, key):
+                raise wrong("kind", f"a server of kind {server.kind!r} needs {key}", hint)
         if server.prove and parse_address(server.prove) is None:
             raise wrong("prove", f"{server.prove!r} is not an address", 'write "localhost:443"')
 
@@ -348,12 +296,8 @@ class _Reader:
             server=[
                 replace(
                     one,
-                    file=placed(one.file),
-                    crt=placed(one.crt),
-                    run=command(one.run),
-                    run_on_withdraw=(
-                        None if one.run_on_withdraw is None else command(one.run_on_withdraw)
-                    ),
+                    **{key: placed(getattr(one, key)) for key in PLACES_OF_FILES},
+                    **{key: command(getattr(one, key)) for key in COMMANDS if getattr(one, key)},
                 )
                 for one in settings.server
             ],

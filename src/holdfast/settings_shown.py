@@ -10,7 +10,8 @@ from typing import Any, get_args, get_type_hints
 import msgspec
 from msgspec import Meta, Struct, structs
 
-from holdfast.settings import CertificateTable, ServerTable, Settings
+from holdfast.settings import CertificateTable, Settings
+from holdfast.settings_server import ServerTable, keys_of
 
 
 def show_settings(settings: Settings) -> str:
@@ -28,7 +29,10 @@ def show_settings(settings: Settings) -> str:
 
 
 def _shown(kind: type[Struct], values: Mapping[str, Any]) -> Iterator[str]:
+    known = keys_of(str(values.get("kind"))) if kind is ServerTable else None
     for field in structs.fields(kind):
+        if known is not None and field.name not in known:
+            continue
         value = values.get(field.name, field.default)
         if value is msgspec.NODEFAULT:
             value = [] if field.default_factory is not msgspec.NODEFAULT else ""

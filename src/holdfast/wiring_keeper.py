@@ -20,24 +20,29 @@ from holdfast.net.dial import AddressPolicy
 from holdfast.net.files import trouble
 from holdfast.net.http_client import Http
 from holdfast.net.http_server import Server, serve
-from holdfast.ocsp.certid import CertID
 from holdfast.ocsp.freshness import Freshness
 from holdfast.ocsp.policy import Policy
 from holdfast.plan.entry import Need, Rules
 from holdfast.seams import Clock, Source, StapledServer
-from holdfast.servers.command import CommandServer
-from holdfast.servers.files import FilesServer
-from holdfast.servers.haproxy import HaproxyServer
 from holdfast.services.control import SOCKET, Control
 from holdfast.services.inventory import CertificateFiles, Inventory, read_inventory
 from holdfast.services.keeper import Keeper
 from holdfast.services.keeper_page import KeeperPage
-from holdfast.services.proof import Proof
-from holdfast.settings import HAPROXY_SOCKET, ServerTable, Settings, parse_address
+from holdfast.settings import Settings, parse_address
+from holdfast.settings_server import ServerTable
+from holdfast.sources.circuit import Circuits
 from holdfast.sources.http import HttpSource
 from holdfast.sources.layered import FirstOf, Limited
 from holdfast.sources.stored import StoredSource
 from holdfast.stores.files import FOLDER, FileStore
+from holdfast.wiring_servers import (
+    Names,
+    pace_of,
+    proof_of,
+    refuse_shared_files,
+    remove_moved,
+    server_of,
+)
 
 _log = logging.getLogger("holdfast.keeper")
 
@@ -96,92 +101,19 @@ def http_of(settings: Settings) -> Http:
     )
 
 
-def source_of(settings: Settings, http: Http) -> Source:
-    """Stored responses first, then the responders, a few questions at a time."""
+def source_of(settings: Settings, http: Http, clock: Clock) -> Source:
+    """Stored responses first, then the responders, a few questions at a time, and of one that is
+    down hardly any."""
     keeper = settings.keeper
-    asking: Source = Limited(
-        HttpSource(
-            http, method=keeper.method, hash=keeper.hash, overrides=keeper.responder_overrides
-        )
+    over_http = HttpSource(
+        http, method=keeper.method, hash=keeper.hash, overrides=keeper.responder_overrides
     )
+    asking = Circuits(Limited(over_http), clock=clock)
     return FirstOf(StoredSource(keeper.responses), asking) if keeper.responses else asking
 
 
 def store_of(settings: Settings) -> FileStore:
     return FileStore(Path(settings.keeper.state) / FOLDER)
-
-
-class Names:
-    """What each certificate is called, for the servers' files; filled by the inventory."""
-
-    def __init__(self) -> None:
-        self._names: dict[str, str] = {}
-
-    def learn(self, inventory: Inventory) -> None:
-        self._names |= {kept.subject.certid.key: kept.name for kept in inventory.kept}
-
-    def call(self, certid: CertID, name: str) -> None:
-        self._names[certid.key] = name
-
-    def __call__(self, certid: CertID) -> str | None:
-        return self._names.get(certid.key)
-
-
-FedServer = CommandServer | FilesServer | HaproxyServer
-
-
-def server_of(table: ServerTable, names: Names, clock: Clock | None = None) -> FedServer | None:
-    """The server of one table; None where there is nothing to do (kind "proxy")."""
-    if table.kind == "proxy":
-        return None
-    if table.kind == "haproxy":
-        return HaproxyServer(
-            table.name,
-            crt=table.crt,
-            sockets=table.sockets or [HAPROXY_SOCKET],
-            clock=clock or SystemClock(),
-            name_of=names,
-        )
-    files = FilesServer(
-        table.name,
-        file=table.file,
-        name_of=names,
-        encoding=table.encoding,
-        mode=int(table.mode, 8),
-    )
-    if table.kind == "files":
-        return files
-    return CommandServer(
-        files,
-        run=table.run,
-        run_on_withdraw=table.run_on_withdraw,
-        deadline=table.deadline.total_seconds(),
-    )
-
-
-def files_of(server: FedServer) -> FilesServer:
-    """Where `server`'s staples lie."""
-    return server if isinstance(server, FilesServer) else server.files
-
-
-def refuse_shared_files(settings: Settings, inventory: Inventory, names: Names) -> None:
-    """`OperatorError` when two certificates would be written to one file."""
-    for table in settings.server:
-        server = server_of(table, names)
-        if server is None:
-            continue
-        files = files_of(server)
-        taken: dict[Path, str] = {}
-        for kept in inventory.kept:
-            if table.name not in kept.servers:
-                continue
-            path = files.path(kept.subject.certid)
-            other = taken.setdefault(path, kept.name)
-            if other != kept.name:
-                raise OperatorError(
-                    f"server {table.name!r}: {other} and {kept.name} share the file {path}",
-                    hint='put {name} into its path: file = "/etc/ssl/{name}.ocsp"',
-                )
 
 
 class House:
@@ -194,6 +126,7 @@ class House:
         self.names = Names()
         self._tables: dict[str, ServerTable] = {}
         self._servers: dict[str, StapledServer] = {}
+        self._pace = pace_of(self.settings)
         self._stack = AsyncExitStack()
         self._seen: dict[Path, tuple[int, int]] = {}
         self._http: Http | None = None
@@ -211,13 +144,13 @@ class House:
         self._http = http_of(self.settings)
         return Keeper(
             inventory.kept,
-            source=source_of(self.settings, self._http),
+            source=source_of(self.settings, self._http, self.clock),
             store=store_of(self.settings),
             clock=self.clock,
             servers=self._servers_of(self.settings),
             rules=rules_of(self.settings),
             policy=policy_of(self.settings),
-            prove=_prove(self.settings),
+            prove=proof_of(self.settings),
         )
 
     @property
@@ -236,7 +169,7 @@ class House:
             raise OperatorError(
                 told.message, hint="choose another with --state, or `state =` in the settings"
             ) from error
-        await self.keeper.load()
+        self.keeper.introduce()
         control = Control(self.keeper, state / SOCKET, clock=self.clock, reload=self.reload)
         await self._stack.enter_async_context(control)
         try:
@@ -275,12 +208,12 @@ class House:
                 inventory.kept,
                 servers=self._servers_of(settings),
                 rules=rules_of(settings),
-                source=source_of(settings, self._http or http_of(settings)),
-                prove=_prove(settings),
+                source=source_of(settings, self._http or http_of(settings), self.clock),
+                prove=proof_of(settings),
             )
             self.settings = settings
             self._see(inventory)
-            await asyncio.to_thread(_remove_moved, old_servers, self._servers, inventory)
+            await asyncio.to_thread(remove_moved, old_servers, self._servers, inventory)
             if old_http is not None and old_http is not self._http:
                 await old_http.close()  # fetches under way end as failures, and are tried again
             later = [
@@ -327,15 +260,17 @@ class House:
         self._seen = _stamps(dict.fromkeys(inventory.paths, (0, 0)))
 
     def _servers_of(self, settings: Settings) -> dict[str, StapledServer]:
+        pace = pace_of(settings)
         servers: dict[str, StapledServer] = {}
         for table in settings.server:
             known = self._servers.get(table.name)
-            same = known is not None and self._tables.get(table.name) == table
-            made = known if same else server_of(table, self.names, self.clock)
-            if made is not None:
-                servers[table.name] = made
+            same = self._tables.get(table.name) == table and pace == self._pace
+            if known is None or not same:
+                known = server_of(table, self.names, clock=self.clock, pace=pace)
+            if known is not None:
+                servers[table.name] = known
         self._tables = {table.name: table for table in settings.server}
-        self._servers = servers
+        self._servers, self._pace = servers, pace
         return servers
 
 
@@ -343,36 +278,6 @@ def _asking(settings: Settings) -> tuple[object, ...]:
     """What an `Http` is made of."""
     keeper = settings.keeper
     return keeper.proxy, keeper.allow_private_responders, keeper.timeout
-
-
-def _prove(settings: Settings) -> Proof | None:
-    places: Mapping[str, tuple[str, int]] = {
-        table.name: place
-        for table in settings.server
-        if table.prove and (place := parse_address(table.prove)) is not None
-    }
-    return Proof(places) if places else None
-
-
-def _remove_moved(
-    before: Mapping[str, StapledServer], now: Mapping[str, StapledServer], inventory: Inventory
-) -> None:
-    """Where a server's files have moved, take away those in the old place: nobody would refresh
-    or withdraw them any more."""
-    for name, server in before.items():
-        same_name = now.get(name)
-        if not isinstance(server, FedServer) or not isinstance(same_name, FedServer):
-            continue
-        old, new = files_of(server), files_of(same_name)
-        if old is new:
-            continue
-        for kept in inventory.kept:
-            certid = kept.subject.certid
-            if name in kept.servers and old.path(certid) != new.path(certid):
-                try:
-                    old.remove(certid)
-                except HoldfastError as error:
-                    _log.error("reload old-file-left %s", error.message)
 
 
 def _stamps(paths: Mapping[Path, tuple[int, int]]) -> dict[Path, tuple[int, int]]:

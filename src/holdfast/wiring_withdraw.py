@@ -6,6 +6,7 @@ left there, whatever became of the store.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -26,15 +27,8 @@ from holdfast.pki.kind import Kind
 from holdfast.services.inventory import Kept
 from holdfast.settings import Settings
 from holdfast.stores.files import FOLDER, FileStore
-from holdfast.wiring_keeper import (
-    FedServer,
-    Names,
-    files_of,
-    inventory_of,
-    policy_of,
-    rules_of,
-    server_of,
-)
+from holdfast.wiring_keeper import inventory_of, policy_of, rules_of
+from holdfast.wiring_servers import FedServer, Names, files_of, server_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,13 +92,18 @@ async def withdraw(
             f"no certificate {name!r} is in {settings.file or 'the settings'}",
             hint=f"there are {', '.join(kept.name for kept in inventory.kept) or 'none'}",
         )
-    taken: list[Taken] = []
     store = FileStore(Path(state) / FOLDER)
+    # all at once: those of one server share its reload (K28)
+    parts = await asyncio.gather(
+        *(
+            _from_server(server, kept, names, at, dry_run)
+            for kept in chosen
+            for server in map(servers.get, kept.servers)
+            if server is not None and (name or not _current_at(server, kept, settings, at))
+        )
+    )
+    taken = [one for part in parts for one in part]
     for kept in chosen:
-        for server_name in kept.servers:
-            server = servers.get(server_name)
-            if server is not None and (name or not _current_at(server, kept, settings, at)):
-                taken += await _from_server(server, kept, names, at, dry_run)
         stored = store.path(kept.subject.certid)
         if stored.exists() and (name or not _proved(stored, kept.subject, settings, at)):
             taken.append(_from_store(store, kept, dry_run))
@@ -122,7 +121,8 @@ async def _from_server(
     files = files_of(server)
     certid = kept.subject.certid
     path = files.path(certid)
-    if not path.exists() or path.stat().st_size == 0:  # empty: HAProxy may need it, see there
+    blank = path.exists() and (path.stat().st_size == 0 or files.is_blank(path))
+    if blank or not path.exists():  # an empty one: HAProxy may need it, see there
         return []
     other = _of_another(path, kept)
     if other is not None:  # the certificate has been replaced since

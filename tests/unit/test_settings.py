@@ -100,10 +100,20 @@ ERRORS: dict[str, tuple[str, str, str]] = {
         ":3:1: there is no server 'wb'",
         "did you mean 'web'?",
     ),
-    "later kind": (
+    "nginx without include": (
         '[[server]]\nname="n"\nkind = "nginx"\n',
-        ":3:1: kind 'nginx' is not in this version",
-        "files, command, proxy",
+        ":3:1: a server of kind 'nginx' needs include",
+        "/etc/nginx/holdfast/{name}.conf",
+    ),
+    "a key of another kind": (
+        '[[server]]\nname="n"\nkind = "nginx"\ninclude = "i"\nincude = "x"\n',
+        ":5:1: unknown key 'incude' in [[server]] of kind 'nginx'",
+        "did you mean 'include'?",
+    ),
+    "a key of no use to its kind": (
+        '[[server]]\nname="n"\nkind = "files"\nfile = "f"\nsockets = ["x"]\n',
+        ":5:1: unknown key 'sockets' in [[server]] of kind 'files'",
+        "known here: name, kind, prove, file, encoding, mode",
     ),
     "kind": ('[[server]]\nname="n"\nkind = "comand"\n', ":3:1: unknown kind", "'command'"),
     "no file": ('[[server]]\nname="n"\nkind="files"\n', ":3:1: a server of kind", "file ="),

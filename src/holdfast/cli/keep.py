@@ -110,7 +110,8 @@ def _from_options(given: dict[str, Any]) -> Settings:
     import shlex
 
     from holdfast.errors import OperatorError
-    from holdfast.settings import CertificateTable, ServerTable, Settings
+    from holdfast.settings import CertificateTable, Settings
+    from holdfast.settings_server import ServerTable
 
     if not given.get("state"):
         raise OperatorError(

@@ -1,0 +1,155 @@
+"""Settings -> the servers that are given staples, and where their files lie."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+
+from holdfast.errors import HoldfastError, OperatorError
+from holdfast.net.clock import SystemClock
+from holdfast.ocsp.certid import CertID
+from holdfast.plan.reloading import USUAL_PACE, Pace
+from holdfast.seams import Clock, StapledServer
+from holdfast.servers.command import CommandServer
+from holdfast.servers.files import FilesServer
+from holdfast.servers.haproxy import HaproxyServer
+from holdfast.servers.nginx import nginx_server
+from holdfast.servers.reloaded import ReloadedServer
+from holdfast.services.inventory import Inventory
+from holdfast.services.proof import Proof
+from holdfast.settings import Settings, parse_address
+from holdfast.settings_server import HAPROXY_SOCKET, ServerTable
+
+_log = logging.getLogger("holdfast.keeper")
+
+FedServer = CommandServer | FilesServer | HaproxyServer | ReloadedServer
+
+
+class Names:
+    """What each certificate is called, for the servers' files; filled by the inventory."""
+
+    def __init__(self) -> None:
+        self._names: dict[str, str] = {}
+
+    def learn(self, inventory: Inventory) -> None:
+        self._names |= {kept.subject.certid.key: kept.name for kept in inventory.kept}
+
+    def call(self, certid: CertID, name: str) -> None:
+        self._names[certid.key] = name
+
+    def __call__(self, certid: CertID) -> str | None:
+        return self._names.get(certid.key)
+
+
+def server_of(
+    table: ServerTable, names: Names, *, clock: Clock | None = None, pace: Pace = USUAL_PACE
+) -> FedServer | None:
+    """The server of one table; None where there is nothing to do."""
+    clock = clock or SystemClock()
+    deadline = table.deadline.total_seconds()
+    match table.kind:
+        case "haproxy":
+            return HaproxyServer(
+                table.name,
+                crt=table.crt,
+                sockets=table.sockets or [HAPROXY_SOCKET],
+                clock=clock,
+                name_of=names,
+            )
+        case "nginx":
+            return nginx_server(
+                table.name,
+                clock=clock,
+                include=table.include,
+                file=table.file,
+                name_of=names,
+                program=table.program,
+                config=table.config,
+                prefix=table.prefix,
+                pid_file=table.pid_file,
+                test=table.test,
+                reload=table.reload,
+                deadline=deadline,
+                pace=pace,
+            )
+        case "files" | "exim" | "envoy":
+            return _files(table, names)
+        case "command":
+            return CommandServer(
+                _files(table, names),
+                run=table.run,
+                run_on_withdraw=table.run_on_withdraw,
+                deadline=deadline,
+            )
+        case _:
+            return None
+
+
+def _files(table: ServerTable, names: Names) -> FilesServer:
+    return FilesServer(
+        table.name,
+        file=table.file,
+        name_of=names,
+        encoding=table.encoding,
+        mode=int(table.mode, 8),
+    )
+
+
+def pace_of(settings: Settings) -> Pace:
+    return Pace(interval=settings.keeper.reload_interval)
+
+
+def files_of(server: FedServer) -> FilesServer:
+    """Where `server`'s staples lie."""
+    return server if isinstance(server, FilesServer) else server.files
+
+
+def refuse_shared_files(settings: Settings, inventory: Inventory, names: Names) -> None:
+    """`OperatorError` when two certificates would be written to one file."""
+    for table in settings.server:
+        server = server_of(table, names)
+        if server is None:
+            continue
+        files = files_of(server)
+        taken: dict[Path, str] = {}
+        for kept in inventory.kept:
+            if table.name not in kept.servers:
+                continue
+            path = files.path(kept.subject.certid)
+            other = taken.setdefault(path, kept.name)
+            if other != kept.name:
+                raise OperatorError(
+                    f"server {table.name!r}: {other} and {kept.name} share the file {path}",
+                    hint='put {name} into its path: file = "/etc/ssl/{name}.ocsp"',
+                )
+
+
+def proof_of(settings: Settings) -> Proof | None:
+    places: Mapping[str, tuple[str, int]] = {
+        table.name: place
+        for table in settings.server
+        if table.prove and (place := parse_address(table.prove)) is not None
+    }
+    return Proof(places) if places else None
+
+
+def remove_moved(
+    before: Mapping[str, StapledServer], now: Mapping[str, StapledServer], inventory: Inventory
+) -> None:
+    """Where a server's files have moved, take away those in the old place: nobody would refresh
+    or withdraw them any more."""
+    for name, server in before.items():
+        same_name = now.get(name)
+        if not isinstance(server, FedServer) or not isinstance(same_name, FedServer):
+            continue
+        old, new = files_of(server), files_of(same_name)
+        if old is new:
+            continue
+        for kept in inventory.kept:
+            certid = kept.subject.certid
+            if name in kept.servers and old.path(certid) != new.path(certid):
+                try:
+                    old.remove(certid)
+                except HoldfastError as error:
+                    _log.error("reload old-file-left %s", error.message)
