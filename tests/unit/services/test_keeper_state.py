@@ -14,8 +14,9 @@ from holdfast.ocsp.response import Response
 from holdfast.ocsp.statuses import Revoked
 from holdfast.services.inventory import Kept
 from holdfast.services.keeper import Keeper
+from holdfast.services.keeper_metrics import metrics_text
 from holdfast.services.keeper_page import KeeperPage, page_html
-from holdfast.services.keeper_state import metrics_text, status_document
+from holdfast.services.keeper_state import status_document
 from holdfast.stores.memory import MemoryStore
 from support.clock import FakeClock
 from support.pki import AT
