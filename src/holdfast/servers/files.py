@@ -13,7 +13,7 @@ import os
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
 from holdfast.errors import DeliveryError, HoldfastError, OperatorError
 from holdfast.net.files import read_bounded, sync_directory, trouble, write_atomic
@@ -30,12 +30,20 @@ READABLE = 0o644  # a staple is public: every handshake shows it
 _UNFIT = re.compile(r"[^A-Za-z0-9._-]")
 
 
+class Blank(Protocol):
+    """A response that a server takes and never sends, for where there is no staple."""
+
+    def made(self, certid: CertID, /) -> bytes: ...
+
+    def is_blank(self, response: bytes, /) -> bool: ...
+
+
 class FilesServer:
     """Implements `StapledServer` by one file for each certificate.
 
     `file` is its path, where `{name}` stands for the certificate's name (by `name_of`, made fit for
-    a file name), `{serial}` for its serial in hex and `{key}` for its CertID's key. `blank`: what
-    the file holds when there is no staple, for a server that needs the file; None: no file.
+    a file name), `{serial}` for its serial in hex and `{key}` for its CertID's key. `blank` makes
+    what the file holds when there is no staple, for a server that needs the file; None: no file.
     """
 
     def __init__(
@@ -46,7 +54,7 @@ class FilesServer:
         name_of: NameOf = lambda _: None,
         encoding: Encoding = "der",
         mode: int = READABLE,
-        blank: bytes | None = None,
+        blank: Blank | None = None,
     ) -> None:
         self.name = name
         self._file = file
@@ -90,7 +98,7 @@ class FilesServer:
         if self._blank is None:
             return False
         try:
-            return read_bounded(path, 2 * MAX_RESPONSE) == self._blank
+            return self._blank.is_blank(read_bounded(path, 2 * MAX_RESPONSE))
         except OperatorError:
             return False
 
@@ -98,12 +106,12 @@ class FilesServer:
         """Take the file away; its path, None when there was nothing to take. `DeliveryError`."""
         path = self.path(certid)
         if self._blank is not None and not os.path.lexists(path):
-            self._put(path, self._blank)
+            self._put(path, self._blank.made(certid))
             return None
         if not self.holds(certid):
             return None
         if self._blank is not None:
-            self._put(path, self._blank)
+            self._put(path, self._blank.made(certid))
             return path
         try:
             path.unlink(missing_ok=True)

@@ -87,6 +87,8 @@ def nginx_server(
 class IncludeLayout:
     """Implements `Layout`: the staple, and the include file that names it."""
 
+    needed = False
+
     def __init__(self, files: FilesServer, includes: FilesServer) -> None:
         self.files = files
         self._includes = includes

@@ -1,8 +1,8 @@
 """A server that reads its staples when it is reloaded: files, its own test, one reload for all.
 
 Laws: what the server's test refuses is put back, and the rest of the batch goes on without it; a
-withdrawal is never put back; a reload that fails puts everything else back; what has ended
-meanwhile is not put back.
+reload that fails puts every delivery back; a withdrawal is put back only where the server could not
+start otherwise; what has ended meanwhile is not put back.
 """
 
 from __future__ import annotations
@@ -34,6 +34,10 @@ class Layout(Protocol):
     @property
     def files(self) -> FilesServer:
         """The staples themselves."""
+
+    @property
+    def needed(self) -> bool:
+        """The server would not start with a file that it refuses."""
 
     def paths(self, certid: CertID) -> tuple[Path, ...]:
         """Every file that `place` may change, those first that the others name."""
@@ -80,6 +84,7 @@ class ReloadedServer:
         self.reloads = 0  # how often the server was reloaded
         self._layout, self._daemon, self._clock = layout, daemon, clock
         self._loaded: dict[str, Staple] = {}  # what the server is known to send
+        self._untold: set[str] = set()  # taken away, and not reloaded since
         self._reloads = Reloads(self.name, self._apply, clock=clock, pace=pace)
 
     @property
@@ -121,6 +126,7 @@ class ReloadedServer:
         return Applied(errors, reloaded)
 
     def _know(self, change: Change) -> None:
+        self._untold.discard(change.certid.key)
         if change.staple is None:
             self._loaded.pop(change.certid.key, None)
         else:
@@ -134,7 +140,11 @@ class ReloadedServer:
             before = tuple((path, _content(path)) for path in self._layout.paths(change.certid))
             made = _Placed(index, change, before)
             try:
-                if await asyncio.to_thread(self._layout.place, change):
+                changed = await asyncio.to_thread(self._layout.place, change)
+                key = change.certid.key
+                if changed and change.staple is None:
+                    self._untold.add(key)
+                if changed or key in self._untold:
                     placed.append(made)
             except HoldfastError as error:
                 errors[index] = error
@@ -165,6 +175,8 @@ class ReloadedServer:
             if without is not None:  # the server's own test is right: it would refuse the reload
                 for one in withdrawals:
                     errors[one.index] = without
+                    if self._layout.needed:
+                        await asyncio.to_thread(_write_back, one.before)
                 return []
             return withdrawals
         standing = withdrawals
@@ -198,11 +210,15 @@ class ReloadedServer:
         if held is None or _ended(held, at):
             self._layout.clear(one.change.certid)
             return
-        for path, data in one.before:
-            if data is None:
-                path.unlink(missing_ok=True)
-            else:
-                write_atomic(path, data, READABLE)
+        _write_back(one.before)
+
+
+def _write_back(before: Iterable[tuple[Path, bytes | None]]) -> None:
+    for path, data in before:
+        if data is None:
+            path.unlink(missing_ok=True)
+        else:
+            write_atomic(path, data, READABLE)
 
 
 def _content(path: Path) -> bytes | None:

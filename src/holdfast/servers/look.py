@@ -1,0 +1,63 @@
+"""A look at what a server sends, for daemons that do not say when a reload is done."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from holdfast.errors import DeliveryError, HoldfastError
+from holdfast.net.dial import resolve
+from holdfast.net.probe import probe
+from holdfast.ocsp.certid import Subject
+from holdfast.servers.reloads import Change
+from holdfast.tls.observation import Observation
+
+LOOK_EVERY = 0.05  # seconds
+ONE_LOOK = 5.0  # seconds for one handshake
+
+
+class Look:
+    """Handshakes with `place`, until one shows what was changed."""
+
+    def __init__(self, server: str, place: tuple[str, int]) -> None:
+        self._server = server
+        self._host, self._port = place[0] or "localhost", place[1]
+        self._subjects: dict[str, Subject] = {}  # of what was delivered: a CertID has no name
+
+    async def until_shown(self, change: Change, *, within: float) -> None:
+        """`DeliveryError` when a handshake still shows something else after `within` seconds.
+
+        A server that cannot be reached, or shows another certificate, is left to its proof.
+        """
+        if change.staple is not None:
+            self._subjects[change.certid.key] = change.staple.subject
+        subject = self._subjects.get(change.certid.key)
+        if subject is None or subject.leaf is None:
+            return
+        wanted = None if change.staple is None else change.staple.der
+        ends = time.monotonic() + within
+        while True:
+            seen = await self._seen(subject)
+            if seen is None or seen.leaf != subject.leaf.der or seen.staple == wanted:
+                return
+            if time.monotonic() >= ends:
+                break
+            await asyncio.sleep(LOOK_EVERY)
+        shows = "shows another staple" if wanted is not None else "still shows a staple"
+        raise DeliveryError(
+            f"{self._server}: {within:g} s after its reload {self._host}:{self._port} {shows}"
+            if seen.staple is not None
+            else f"{self._server}: {within:g} s after its reload {self._host}:{self._port} shows "
+            "no staple",
+            hint="its error log says why; a graceful restart may wait for open connections",
+        )
+
+    async def _seen(self, subject: Subject) -> Observation | None:
+        leaf = subject.leaf
+        name = leaf.names[0].replace("*", "www", 1) if leaf is not None and leaf.names else None
+        try:
+            addresses = await resolve(self._host, self._port, timeout=ONE_LOOK)
+        except HoldfastError:
+            return None
+        seen = await probe(addresses[0], server_name=name, host=self._host, timeout=ONE_LOOK)
+        return seen if seen.seen else None
