@@ -6,11 +6,12 @@ it. Services know these and never an adapter.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
+from holdfast.errors import StoreError
 from holdfast.ocsp.certid import CertID, Subject
 from holdfast.ocsp.response import Response, RevocationReason
 from holdfast.ocsp.staple import Staple
@@ -62,6 +63,16 @@ class Store(Protocol):
     async def load(self, certid: CertID, /) -> Response | None: ...
 
     async def drop(self, certid: CertID, /) -> None: ...
+
+
+ReadAtOnce = Callable[[Sequence[CertID]], list[Response | StoreError | None]]
+
+
+def read_at_once(store: Store) -> ReadAtOnce | None:
+    """How `store` reads several on a thread: what `load` gives for each, in their order, or why it
+    could not. None where it cannot: such a store is asked one by one."""
+    read: ReadAtOnce | None = getattr(store, "read_some", None)
+    return read
 
 
 @dataclass(frozen=True, slots=True)

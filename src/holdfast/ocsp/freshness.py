@@ -49,6 +49,28 @@ USUAL = Freshness()
 def window_of(staple: Staple, freshness: Freshness = USUAL) -> Window:
     """From thisUpdate to the earliest of nextUpdate (or the default lifetime), the signer's end
     and the leaf's end. A nextUpdate after a notAfter is capped, not refused (K4)."""
+    return _times(staple, freshness)[2]
+
+
+Times = tuple[Staple, Freshness, Window, datetime]
+
+
+class _Latest:
+    """The times asked for last: a plan asks a dozen times for one staple's, then for the next."""
+
+    asked: Times | None = None
+
+
+def _times(staple: Staple, freshness: Freshness) -> Times:
+    latest = _Latest.asked
+    if latest is None or latest[0] is not staple or latest[1] is not freshness:
+        window = _window(staple, freshness)
+        margin = min(freshness.margin, window.length * freshness.margin_fraction)
+        latest = _Latest.asked = (staple, freshness, window, window.end - margin)
+    return latest
+
+
+def _window(staple: Staple, freshness: Freshness) -> Window:
     end = staple.next_update or staple.this_update + freshness.default_lifetime
     leaf = staple.subject.leaf
     ends = [staple.signer.not_after] + ([leaf.not_after] if leaf is not None else [])
@@ -62,8 +84,7 @@ def end_of(staple: Staple, freshness: Freshness = USUAL) -> datetime:
 
 def withdraw_at(staple: Staple, freshness: Freshness = USUAL) -> datetime:
     """The instant from which `staple` is not sent: a little before its end (K4)."""
-    window = window_of(staple, freshness)
-    return window.end - min(freshness.margin, window.length * freshness.margin_fraction)
+    return _times(staple, freshness)[3]
 
 
 def refresh_at(

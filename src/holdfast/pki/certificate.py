@@ -35,6 +35,8 @@ MUST_STAPLE = x509.ObjectIdentifier("1.3.6.1.5.5.7.1.24")  # RFC 7633 id-pe-tlsf
 STATUS_REQUEST = 5  # RFC 6066 8: the TLS extension number that RFC 7633 requires
 OCSP_NOCHECK = x509.ObjectIdentifier("1.3.6.1.5.5.7.48.1.5")  # RFC 6960 4.2.2.2.1
 OCSP_SIGNING = "1.3.6.1.5.5.7.3.9"  # RFC 6960 4.2.2.2 id-kp-OCSPSigning
+_MUST_STAPLE_DER = oid_der(MUST_STAPLE.dotted_string)
+_WORKINGS = ("_outer", "_tbs", "_fields", "_extensions", "_tls_features")
 MAX_CERTIFICATE = 65536  # bytes; the largest seen in the field (ML-DSA, many SANs) is under 32 KiB
 
 
@@ -60,6 +62,12 @@ class Certificate:
     def of(cls, certificate: x509.Certificate) -> Certificate:
         """The same from a `cryptography` object."""
         return cls(certificate.public_bytes(Encoding.DER))
+
+    def put_away(self) -> None:
+        """Let go of what the facts were read from, several times their size; they stay, and others
+        can still be asked."""
+        for name in _WORKINGS:
+            self.__dict__.pop(name, None)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Certificate) and self.der == other.der
@@ -272,6 +280,8 @@ class Certificate:
     def _tls_features(self) -> tuple[bool, tuple[int, ...]] | None:
         """(critical, features), None when absent. Read here, because cryptography refuses
         features that it has no name for."""
+        if _MUST_STAPLE_DER not in self.der:
+            return None
         found = self._raw_extensions(MUST_STAPLE)
         if not found:
             return None

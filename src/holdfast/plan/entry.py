@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import Enum
-from functools import cached_property
 from typing import Literal
 
 from holdfast.errors import HoldfastError, PeerError, Rejected, Unavailable
@@ -100,7 +99,7 @@ class Holder:
         return not self.failing and isinstance(given, Staple) and given.der == staple.der
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
     """One certificate. `staple` is the best that was ever proved, current or not.
 
@@ -108,7 +107,7 @@ class Entry:
     `answered_at` is when a responder last gave a staple. `told`: the alerts that were raised and
     still stand. `applicable` False: nobody can be asked (K17). `retired`: no longer in the
     settings; to be taken from every holder. `early`: how long before a staple's end one of its
-    servers stops sending it by itself.
+    servers stops sending it by itself. `key`: the CertID's, made when it is not given.
     """
 
     name: str
@@ -128,11 +127,11 @@ class Entry:
     demanded: bool = False
     told: frozenset[str] = frozenset()
     retired: bool = False
+    key: str = ""
 
-    @cached_property
-    def key(self) -> str:
-        """The CertID's."""
-        return self.subject.certid.key
+    def __post_init__(self) -> None:
+        if not self.key:
+            object.__setattr__(self, "key", self.subject.certid.key)
 
     def holder(self, name: str) -> Holder | None:
         return next((holder for holder in self.holders if holder.name == name), None)

@@ -62,9 +62,12 @@ class Kept:
         need: Need | None = None,
     ) -> Kept:
         """`subject` under its own name, with the need its must-staple extension implies."""
-        must = subject.leaf is not None and subject.leaf.must_staple
+        leaf, found_name = subject.leaf, name or subject.name
+        must = leaf is not None and leaf.must_staple
+        if leaf is not None:
+            leaf.put_away()
         return cls(
-            name=name or subject.name,
+            name=found_name,
             subject=subject,
             servers=servers,
             need=need or (Need.MUST if must else Need.STRICT),

@@ -13,6 +13,7 @@ import asyncio
 import contextlib
 import logging
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from holdfast.errors import Malformed, OperatorError, StoreError
@@ -63,6 +64,16 @@ class FileStore:
         except Malformed as error:
             _log.warning("staple ignored file=%s problem=%s", path, error.message)
             return None
+
+    def read_some(self, certids: Sequence[CertID]) -> list[Response | StoreError | None]:
+        """`read` for each; where that fails, why."""
+        found: list[Response | StoreError | None] = []
+        for certid in certids:
+            try:
+                found.append(self.read(certid))
+            except StoreError as error:
+                found.append(error)
+        return found
 
     def write(self, staple: Staple) -> None:
         """What `save` does, for those without an event loop."""
