@@ -13,6 +13,7 @@ from contextlib import AsyncExitStack
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from holdfast.errors import HoldfastError, OperatorError
 from holdfast.net.clock import SystemClock
@@ -28,10 +29,11 @@ from holdfast.services.control import SOCKET, Control
 from holdfast.services.inventory import CertificateFiles, Inventory, read_inventory
 from holdfast.services.keeper import Keeper
 from holdfast.services.keeper_page import KeeperPage
+from holdfast.services.own_clock import OwnClock
 from holdfast.settings import Settings, parse_address
 from holdfast.settings_server import ServerTable
 from holdfast.sources.circuit import Circuits
-from holdfast.sources.http import HttpSource
+from holdfast.sources.http import Exchange, HttpSource
 from holdfast.sources.layered import FirstOf, Limited
 from holdfast.sources.stored import StoredSource
 from holdfast.stores.files import FOLDER, FileStore
@@ -101,12 +103,26 @@ def http_of(settings: Settings) -> Http:
     )
 
 
-def source_of(settings: Settings, http: Http, clock: Clock) -> Source:
+def source_of(
+    settings: Settings, http: Http, clock: Clock, own_clock: OwnClock | None = None
+) -> Source:
     """Stored responses first, then the responders, a few questions at a time, and of one that is
     down hardly any."""
     keeper = settings.keeper
+    own_clock = own_clock or OwnClock(clock)
+
+    def look(exchange: Exchange) -> None:
+        answer = exchange.answer
+        if answer is not None:
+            host = urlsplit(exchange.url).hostname or exchange.url
+            own_clock.saw(host, answer.date, answer.header("age"))
+
     over_http = HttpSource(
-        http, method=keeper.method, hash=keeper.hash, overrides=keeper.responder_overrides
+        http,
+        method=keeper.method,
+        hash=keeper.hash,
+        overrides=keeper.responder_overrides,
+        on_exchange=look,
     )
     asking = Circuits(Limited(over_http), clock=clock)
     return FirstOf(StoredSource(keeper.responses), asking) if keeper.responses else asking
@@ -122,6 +138,7 @@ class House:
     def __init__(self, read: Callable[[], Settings], *, clock: Clock | None = None) -> None:
         self._read = read
         self.clock = clock or SystemClock()
+        self.own_clock = OwnClock(self.clock)
         self.settings = read()
         self.names = Names()
         self._tables: dict[str, ServerTable] = {}
@@ -144,7 +161,7 @@ class House:
         self._http = http_of(self.settings)
         return Keeper(
             inventory.kept,
-            source=source_of(self.settings, self._http, self.clock),
+            source=source_of(self.settings, self._http, self.clock, self.own_clock),
             store=store_of(self.settings),
             clock=self.clock,
             servers=self._servers_of(self.settings),
@@ -208,7 +225,9 @@ class House:
                 inventory.kept,
                 servers=self._servers_of(settings),
                 rules=rules_of(settings),
-                source=source_of(settings, self._http or http_of(settings), self.clock),
+                source=source_of(
+                    settings, self._http or http_of(settings), self.clock, self.own_clock
+                ),
                 prove=proof_of(settings),
             )
             self.settings = settings

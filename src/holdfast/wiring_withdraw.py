@@ -24,6 +24,7 @@ from holdfast.ocsp.verify import verify
 from holdfast.pki import pem
 from holdfast.pki.chain import order
 from holdfast.pki.kind import Kind
+from holdfast.plan.own_clock import proved_once
 from holdfast.services.inventory import Kept
 from holdfast.settings import Settings
 from holdfast.stores.files import FOLDER, FileStore
@@ -159,7 +160,7 @@ def _proved(path: Path, subject: Subject, settings: Settings, at: datetime) -> b
         return False
     policy: Policy = policy_of(settings)
     try:
-        staple = verify(response, subject, at=at, policy=policy)
+        staple = proved_once(response, subject, at=at, policy=policy)
     except Rejected:
         return False
     return at < withdraw_at(staple, rules_of(settings).freshness)

@@ -7,9 +7,10 @@ once when the responder says unauthorized (K13); the URLs in their order until o
 
 from __future__ import annotations
 
+import logging
 import secrets
 import time
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 Method = Literal["auto", "get", "post"]
 
 NONCE_OCTETS = 32  # RFC 9654 2.1: clients use 32
+_log = logging.getLogger("holdfast.sources")
 _HEADERS = (("Accept", RESPONSE_TYPE),)
 _ASKED_BY_POST = (*_HEADERS, ("Content-Type", REQUEST_TYPE))
 _POST_MAY_HELP = frozenset({"malformed", "html", "empty", "truncated"})
@@ -81,8 +83,10 @@ class HttpSource:
         hash: str = "sha1",
         nonce: bool = False,
         overrides: Mapping[str, str] | None = None,
+        on_exchange: Callable[[Exchange], None] = lambda _: None,
     ) -> None:
-        """`overrides`: responder URL -> the URL to ask instead; "*" stands for every other."""
+        """`overrides`: responder URL -> the URL to ask instead; "*" stands for every other.
+        `on_exchange` is called with every exchange."""
         if hash not in HASH_OIDS:
             raise ValueError(f"CertID hash {hash!r} is not one of {', '.join(HASH_OIDS)}")
         self._http = http
@@ -90,6 +94,7 @@ class HttpSource:
         self._hash = hash
         self._nonce = nonce
         self._overrides = dict(overrides or {})
+        self._on_exchange = on_exchange
 
     async def response(self, subject: Subject, /) -> Response:
         """The first answer that is a successful OCSP response.
@@ -138,6 +143,13 @@ class HttpSource:
         hash: str | None = None,
     ) -> Exchange:
         """Ask `url` once, whatever comes of it. "auto" is GET where the URL is short enough."""
+        exchange = await self._exchanged(subject, url, method, hash)
+        self._on_exchange(exchange)
+        return exchange
+
+    async def _exchanged(
+        self, subject: Subject, url: str, method: Method | None, hash: str | None
+    ) -> Exchange:
         algorithm = hash or self._hash
         nonce = secrets.token_bytes(NONCE_OCTETS) if self._nonce else None
         request = Request.build(subject.certid_by(algorithm), nonce=nonce)
@@ -164,7 +176,7 @@ class HttpSource:
             else:
                 answer = await self._http.get(get, headers=_HEADERS)
         except HoldfastError as error:
-            return replace(begun, error=error)
+            return replace(begun, error=_shortened(error, get, url))
         return _read(begun, answer)
 
     async def _asking(self, subject: Subject, url: str) -> AsyncGenerator[Exchange, None]:
@@ -209,6 +221,19 @@ def _read(exchange: Exchange, answer: HttpAnswer) -> Exchange:
         error=_refusal(exchange.url, answer, response.response_status),
         notes=notes,
         parse_milliseconds=round((time.perf_counter() - begun) * 1000, 3),
+    )
+
+
+def _shortened(error: HoldfastError, asked: str | None, url: str) -> HoldfastError:
+    """`error` by the responder's `url`, not by the whole URL of a GET, which is for the log."""
+    if asked is None or asked not in error.message or not isinstance(error, Unavailable):
+        return error
+    _log.debug("asked %s: %s", url, error.message)
+    return Unavailable(
+        error.message.replace(asked, url),
+        failure=error.failure,
+        retry_after=error.retry_after,
+        hint=error.hint,
     )
 
 

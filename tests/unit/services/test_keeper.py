@@ -382,6 +382,28 @@ def test_k23_a_clock_that_is_set_back_and_forth() -> None:
     played(story)
 
 
+def test_k23_restarted_with_its_clock_behind_and_the_responder_down() -> None:
+    """A machine without a battery starts in 1970: what is good is not taken away."""
+
+    async def story() -> None:
+        world = World([kept(X)])
+        async with world:
+            first = world.sent(X)
+        assert first is not None
+        world.source.error = Unavailable("down", failure="refused")
+        world.clock.jump(-timedelta(days=365))
+        world.start()
+        async with world:
+            await world.pass_time(HOUR)
+            assert world.sent(X) is first
+            assert await world.store.load(X.subject.certid) is not None
+            world.clock.jump(timedelta(days=365))
+            await world.pass_time(timedelta(days=8))
+            assert world.sent(X) is None, "once the clock is right, it ends when it ends (K4)"
+
+    played(story)
+
+
 def test_stopping_drops_fetches_and_lets_deliveries_end() -> None:
     async def story() -> None:
         world = World([kept(X)])

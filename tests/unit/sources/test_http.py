@@ -295,3 +295,22 @@ def test_k17_no_responder_is_not_found() -> None:
 
     with pytest.raises(NotFound, match="names no OCSP responder"):
         asyncio.run(main())
+
+
+def test_an_error_names_the_responder_not_the_whole_url_of_a_get(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level("DEBUG", "holdfast")
+
+    async def story() -> None:
+        seen: list[Exchange] = []
+        async with Http(timeout=5) as http:
+            source = HttpSource(http, on_exchange=seen.append)
+            with pytest.raises(Unavailable) as caught:
+                await source.response(subject_at("http://127.0.0.1:1/r/"))
+        assert caught.value.message.startswith("http://127.0.0.1:1/r/: ")
+        assert caught.value.failure == "refused"
+        assert [exchange.error for exchange in seen] == [caught.value]
+
+    asyncio.run(story())
+    assert "http://127.0.0.1:1/r/MF" in caplog.text
