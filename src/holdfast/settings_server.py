@@ -22,8 +22,8 @@ class ServerTable(Struct, frozen=True, kw_only=True):
     kind: Annotated[
         str,
         Meta(
-            description="files, command, nginx, haproxy, exim, envoy (files by another name), h2o "
-            "or proxy (nothing to do: they read the state folder)"
+            description="files, command, nginx, haproxy, lighttpd, hitch, exim, envoy (files by "
+            "another name), h2o or proxy (nothing to do: they read the state folder)"
         ),
     ]
     file: Annotated[str, Meta(description="where: {name}, {serial} and {key} are filled in")] = ""
@@ -105,6 +105,16 @@ KINDS: dict[str, ServerKind] = {
         ".ocsp files and sockets",
         ("crt", "sockets"),
         {"crt": 'add crt = "/etc/haproxy/certs/{name}.pem", as `bind ... ssl crt` has it'},
+    ),
+    "lighttpd": ServerKind(
+        "its ssl.stapling-file, then a graceful restart",
+        ("file", *_RELOADED),
+        {"file": 'add file = "/etc/ssl/{name}.ocsp", as ssl.stapling-file has it'},
+    ),
+    "hitch": ServerKind(
+        "its ocsp-resp-file, then reload",
+        ("file", *_RELOADED),
+        {"file": 'add file = "/etc/hitch/{name}.ocsp", as ocsp-resp-file has it'},
     ),
     "exim": ServerKind("its tls_ocsp_file", _FILE, _NEEDS_FILE),
     "envoy": ServerKind("its ocsp_staple file", _FILE, _NEEDS_FILE),

@@ -14,6 +14,8 @@ from holdfast.seams import Clock, StapledServer
 from holdfast.servers.command import CommandServer
 from holdfast.servers.files import FilesServer
 from holdfast.servers.haproxy import HaproxyServer
+from holdfast.servers.hitch import hitch_server
+from holdfast.servers.lighttpd import lighttpd_server
 from holdfast.servers.nginx import nginx_server
 from holdfast.servers.reloaded import ReloadedServer
 from holdfast.services.inventory import Inventory
@@ -67,6 +69,33 @@ def server_of(
                 program=table.program,
                 config=table.config,
                 prefix=table.prefix,
+                pid_file=table.pid_file,
+                test=table.test,
+                reload=table.reload,
+                deadline=deadline,
+                pace=pace,
+            )
+        case "lighttpd":
+            return lighttpd_server(
+                _files(table, names),
+                clock=clock,
+                program=table.program,
+                config=table.config,
+                pid_file=table.pid_file,
+                test=table.test,
+                reload=table.reload,
+                look_at=parse_address(table.prove),
+                deadline=deadline,
+                pace=pace,
+            )
+        case "hitch":
+            return hitch_server(
+                table.name,
+                clock=clock,
+                file=table.file,
+                name_of=names,
+                program=table.program,
+                config=table.config,
                 pid_file=table.pid_file,
                 test=table.test,
                 reload=table.reload,
