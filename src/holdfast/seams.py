@@ -113,7 +113,9 @@ class StapledServer(Protocol):
     raises `DeliveryError` otherwise; delivering the same staple twice is harmless. `withdraw`
     returns when the server no longer sends any staple for `certid`. Neither verifies: a `Staple`
     is proof already, but a server that may hold it later drops it by itself at its end. One that
-    drops it before that tells by how much in an attribute `stops_early`.
+    drops it before that tells by how much in an attribute `stops_early`. One whose `deliver` may
+    wait long says so by an attribute `patient`: there a later call for the same certificate
+    overtakes an earlier, which then raises `DeliveryError`; elsewhere calls do not overlap.
     """
 
     @property
@@ -128,3 +130,9 @@ def stops_early(server: StapledServer) -> timedelta:
     """How long before a staple's end `server` stops sending it by itself."""
     early: timedelta = getattr(server, "stops_early", timedelta(0))
     return early
+
+
+def patient(server: StapledServer) -> bool:
+    """Whether `server`'s deliveries may wait long and be overtaken."""
+    waits: bool = getattr(server, "patient", False)
+    return waits

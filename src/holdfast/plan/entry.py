@@ -79,7 +79,8 @@ class Holder:
     """One place that is given the staple: a stapled server, or the store.
 
     `given`: the staple that it took last. `failing`: what failed last, with the instants from
-    which that may be tried again. `busy`: an action for it is under way.
+    which that may be tried again. `busy`: an action for it is under way; `giving`: the staple, when
+    that is a delivery. `patient`: its deliveries may wait long, and a later action overtakes one.
     """
 
     name: str
@@ -92,6 +93,8 @@ class Holder:
     next_deliver: datetime | None = None
     next_withdraw: datetime | None = None
     busy: bool = False
+    giving: Staple | None = None
+    patient: bool = False
 
     def has(self, staple: Staple) -> bool:
         """True when it is known to have `staple`: a delivery that failed makes that unknown."""

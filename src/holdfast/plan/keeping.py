@@ -83,7 +83,8 @@ def begun(entry: Entry, action: Action, at: datetime) -> Entry:
             holder = entry.holder(action.holder)
             if holder is None:
                 return entry
-            return entry.with_holder(replace(holder, busy=True, tried_at=at))
+            giving = action.staple if isinstance(action, Deliver) else None
+            return entry.with_holder(replace(holder, busy=True, giving=giving, tried_at=at))
         case Alert():
             return replace(entry, told=entry.told | {action.told})
         case _:
@@ -116,6 +117,8 @@ def outcome(
             if holder is None:  # the settings changed meanwhile
                 return entry
             assert not isinstance(result, Staple)
+            if isinstance(action, Deliver) and holder.busy and holder.giving is not action.staple:
+                return entry  # it was overtaken
             return _held(entry, action, holder, result, at)
         case Alert():
             return entry
@@ -188,9 +191,9 @@ def _holder_step(
     entry: Entry, holder: Holder, at: datetime, rules: Rules
 ) -> tuple[Deliver | Withdraw | None, list[datetime]]:
     """(what to do for `holder` now, when to look at it again)."""
-    if holder.busy:
-        return None, []
     staple = kept(entry, at, rules) if holder.name == STORE else wanted(entry, at, rules)
+    if holder.busy and not _overtakes(staple, holder):
+        return None, []
     instants: list[datetime] = []
     if staple is not None:
         if holder.has(staple):
@@ -208,6 +211,18 @@ def _holder_step(
     if isinstance(holder.given, Staple):
         instants.append(freshness.withdraw_at(holder.given, rules.freshness))
     return None, instants
+
+
+def _overtakes(staple: Staple | None, holder: Holder) -> bool:
+    """True when what is wanted now cannot wait until `holder` has taken what it is being given: a
+    revoked one, or none (K11)."""
+    if not holder.patient or holder.giving is None:
+        return False
+    if staple is None:
+        return True
+    return isinstance(staple.certificate_status, Revoked) and not isinstance(
+        holder.giving.certificate_status, Revoked
+    )
 
 
 def _due(instant: datetime | None, holder: Holder, at: datetime) -> datetime:
@@ -282,7 +297,9 @@ def _held(
         case Deliver(), None:
             about = f":{holder.name or 'store'}"
             told = frozenset(told for told in entry.told if not told.endswith(about))
-            well = Holder(name=holder.name, given=action.staple, given_at=at)
+            well = Holder(
+                name=holder.name, given=action.staple, given_at=at, patient=holder.patient
+            )
             return replace(entry.with_holder(well), told=told)
         case Withdraw(), None:
             empty = replace(
@@ -306,7 +323,9 @@ def _holder_failed(
     wait = freshness.backoff(
         f"{entry.key}/{holder.name}", failures, at=at, retry_after=failure.retry_after
     )
-    ill = replace(holder, busy=False, failures=failures, last_failure=failure, tried_at=at)
+    ill = replace(
+        holder, busy=False, giving=None, failures=failures, last_failure=failure, tried_at=at
+    )
     if isinstance(action, Withdraw):
         again = at + min(wait, WITHDRAW_RETRY)
         return entry.with_holder(replace(ill, failing="withdraw", next_withdraw=again))

@@ -77,6 +77,8 @@ class _Placed:
 class ReloadedServer:
     """Implements `StapledServer`: deliveries and withdrawals share reloads (K28)."""
 
+    patient = True
+
     def __init__(
         self, layout: Layout, daemon: Daemon, *, clock: Clock, pace: Pace = USUAL_PACE
     ) -> None:

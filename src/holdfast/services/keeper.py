@@ -36,7 +36,7 @@ from holdfast.plan.entry import (
     Withdraw,
 )
 from holdfast.plan.keeping import USUAL_RULES, begun, demanded, outcome, plan, steps_of
-from holdfast.seams import Clock, Source, StapledServer, Store, stops_early
+from holdfast.seams import Clock, Source, StapledServer, Store, patient, stops_early
 from holdfast.services.agenda import Agenda
 from holdfast.services.inventory import Kept
 from holdfast.services.lanes import Lane, Lanes, Work, lane_of, limit, urgency
@@ -363,7 +363,7 @@ class Keeper:
 
     def _introduce(self, one: Kept) -> str:
         """Know `one` by name; it is looked at once it is loaded."""
-        holders = (Holder(name=STORE), *(Holder(name=name) for name in self._known(one)))
+        holders = (Holder(name=STORE), *(self._holder(name) for name in self._known(one)))
         entry = Entry(
             name=one.name,
             subject=one.subject,
@@ -388,6 +388,9 @@ class Keeper:
         for found in await loaded(entries, store=self._store, clock=clock, policy=policy):
             self._set(taken_up(self._entries.get(found.key, found), found))
 
+    def _holder(self, name: str) -> Holder:
+        return Holder(name=name, patient=name != STORE and patient(self._servers[name]))
+
     def _early(self, one: Kept) -> timedelta:
         early = (stops_early(self._servers[name]) for name in self._known(one))
         return max(early, default=timedelta(0))
@@ -400,7 +403,7 @@ class Keeper:
         names = (STORE, *self._known(one))
         same = {name for name in names if self._servers.get(name) is before.get(name)}
         holders = tuple(
-            (entry.holder(name) if name in same else None) or Holder(name=name) for name in names
+            (entry.holder(name) if name in same else None) or self._holder(name) for name in names
         )
         for holder in entry.holders:
             server = before.get(holder.name)

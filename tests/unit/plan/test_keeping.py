@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -14,6 +14,7 @@ from holdfast.ocsp.statuses import UNKNOWN, Revoked
 from holdfast.ocsp.verify import examine
 from holdfast.plan.entry import (
     STORE,
+    Action,
     Alert,
     Deliver,
     Entry,
@@ -25,12 +26,22 @@ from holdfast.plan.entry import (
     Rules,
     Withdraw,
 )
-from holdfast.plan.keeping import IDLE, begun, demanded, fetch_due, outcome, plan, supersedes
+from holdfast.plan.keeping import (
+    IDLE,
+    begun,
+    demanded,
+    fetch_due,
+    outcome,
+    plan,
+    steps_of,
+    supersedes,
+)
 from support.pki import AT
 from support.staples import WEEK, a_desk
 
 DESK = a_desk("x.test", serial=4711)
 HOUR = timedelta(hours=1)
+MINUTE = timedelta(minutes=1)
 DOWN = Failure("connect", "refused")
 
 
@@ -351,3 +362,35 @@ def test_withdrawals_come_first() -> None:
     kinds = [type(action) for action in plan([other, ended], AT).actions]
     assert kinds[0] is Withdraw
     assert kinds == sorted(kinds, key=[Withdraw, Deliver, Fetch, Alert].index)
+
+
+@pytest.mark.parametrize("wants", ["revoked", "nothing"])
+def test_k11_a_delivery_that_waits_is_overtaken_by_what_cannot(wants: str) -> None:
+    """nginx is reloaded every five minutes: a newer good waits for that, a revoked does not."""
+    rules = Rules(on_revoked="staple" if wants == "revoked" else "withhold")
+    holder = Holder(name="web", given=DESK.staple(), patient=True)
+    newer, at = DESK.staple(AT + HOUR), AT + HOUR
+    entry = replace(holding(newer), holders=(Holder(name=STORE, given=newer), holder))
+    waiting = Deliver(entry.key, "web", newer)
+    entry = begun(entry, waiting, at)
+    assert not _for("web", entry, at, rules)
+    revoked = DESK.staple(at + MINUTE, status=Revoked(at))
+    entry = replace(entry, staple=revoked)
+    (urgent,) = _for("web", entry, at + MINUTE, rules)
+    assert isinstance(urgent, Deliver if wants == "revoked" else Withdraw)
+    entry = begun(entry, urgent, at + MINUTE)
+    assert not _for("web", entry, at + MINUTE, rules), "once"
+    after = outcome(entry, waiting, Failure("delivery", "overtaken"), at + MINUTE, rules)
+    assert after == entry, "what became of the one before says nothing"
+    done = outcome(after, urgent, None, at + MINUTE, rules).holder("web")
+    assert done is not None
+    assert done.patient
+    assert done.given == (revoked if wants == "revoked" else Given.NOTHING)
+    plain = replace(holder, patient=False)
+    entry = begun(replace(entry, holders=(plain,), staple=newer), waiting, at)
+    assert not _for("web", replace(entry, staple=revoked), at, rules), "where calls may not overlap"
+
+
+def _for(name: str, entry: Entry, at: datetime, rules: Rules) -> list[Action]:
+    actions = steps_of(entry, at, rules).actions
+    return [action for action in actions if getattr(action, "holder", None) == name]
