@@ -40,6 +40,10 @@ class KeeperTable(Struct, frozen=True, kw_only=True):
     listen: Annotated[
         str, Meta(description="host:port of the status page and metrics; empty for none")
     ] = ""
+    ready: Annotated[
+        Literal["loaded", "must-staple", "every"],
+        Meta(description="what systemd and /readyz wait for: good staples of these certificates"),
+    ] = "loaded"
     refresh_at: Annotated[
         float, Meta(ge=0.05, le=0.95, description="first refresh, as a part of the staple's window")
     ] = 0.5

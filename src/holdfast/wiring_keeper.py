@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from datetime import timedelta
 from pathlib import Path
@@ -20,11 +20,13 @@ from holdfast.net.clock import SystemClock
 from holdfast.net.dial import AddressPolicy
 from holdfast.net.files import trouble
 from holdfast.net.http_client import Http
-from holdfast.net.http_server import Server, serve
+from holdfast.net.http_server import Server, serve, serve_on
+from holdfast.net.notify import Given, Notify
 from holdfast.ocsp.freshness import Freshness
 from holdfast.ocsp.policy import Policy
 from holdfast.plan.entry import Need, Rules
 from holdfast.seams import Clock, Source, StapledServer
+from holdfast.services.attended import Attended, Gate
 from holdfast.services.control import SOCKET, Control
 from holdfast.services.inventory import CertificateFiles, Inventory, read_inventory
 from holdfast.services.keeper import Keeper
@@ -135,8 +137,16 @@ def store_of(settings: Settings) -> FileStore:
 class House:
     """A keeper and all that belongs to it. `read` gives the settings, now and at each reload."""
 
-    def __init__(self, read: Callable[[], Settings], *, clock: Clock | None = None) -> None:
+    def __init__(
+        self,
+        read: Callable[[], Settings],
+        *,
+        clock: Clock | None = None,
+        notify: Notify | None = None,
+        sockets: Sequence[Given] = (),
+    ) -> None:
         self._read = read
+        self._sockets = sockets
         self.clock = clock or SystemClock()
         self.own_clock = OwnClock(self.clock)
         self.settings = read()
@@ -150,6 +160,8 @@ class House:
         self._page: Server | None = None
         self._reloading = asyncio.Lock()
         self.keeper = self._first()
+        gate: Gate = self.settings.keeper.ready
+        self.attended = Attended(self.keeper, notify or Notify(), clock=self.clock, gate=gate)
 
     def _first(self) -> Keeper:
         inventory = inventory_of(self.settings)
@@ -187,9 +199,10 @@ class House:
                 told.message, hint="choose another with --state, or `state =` in the settings"
             ) from error
         self.keeper.introduce()
+        await self._stack.enter_async_context(self.attended.watching())
         control = Control(self.keeper, state / SOCKET, clock=self.clock, reload=self.reload)
-        await self._stack.enter_async_context(control)
         try:
+            await self._stack.enter_async_context(control)
             await self._listen()
         except BaseException:
             await self._stack.aclose()
@@ -210,36 +223,43 @@ class House:
             watching.cancel()
             await asyncio.gather(watching, return_exceptions=True)
 
+    def stop(self) -> None:
+        """Let `run` end, and say so."""
+        self.attended.stopping()
+        self.keeper.stop()
+
     async def reload(self) -> dict[str, Any]:
         """Read settings and certificates again, and go on with them; all or nothing."""
         async with self._reloading:
-            settings = self._read()
-            inventory = await asyncio.to_thread(inventory_of, settings)
-            refuse_problems(inventory)
-            self.names.learn(inventory)
-            refuse_shared_files(settings, inventory, self.names)
-            before, old_http, old_servers = self.settings, self._http, self._servers
-            if _asking(before) != _asking(settings):
-                self._http = http_of(settings)
-            await self.keeper.adopt(
-                inventory.kept,
-                servers=self._servers_of(settings),
-                rules=rules_of(settings),
-                source=source_of(
-                    settings, self._http or http_of(settings), self.clock, self.own_clock
-                ),
-                prove=proof_of(settings),
-            )
-            self.settings = settings
-            self._see(inventory)
-            await asyncio.to_thread(remove_moved, old_servers, self._servers, inventory)
-            if old_http is not None and old_http is not self._http:
-                await old_http.close()  # fetches under way end as failures, and are tried again
-            later = [
-                key
-                for key in ("state", "listen", "store", "allow_sha1")
-                if getattr(before.keeper, key) != getattr(settings.keeper, key)
-            ]
+            with self.attended.reloading():
+                return await self._reload()
+
+    async def _reload(self) -> dict[str, Any]:
+        settings = self._read()
+        inventory = await asyncio.to_thread(inventory_of, settings)
+        refuse_problems(inventory)
+        self.names.learn(inventory)
+        refuse_shared_files(settings, inventory, self.names)
+        before, old_http, old_servers = self.settings, self._http, self._servers
+        if _asking(before) != _asking(settings):
+            self._http = http_of(settings)
+        await self.keeper.adopt(
+            inventory.kept,
+            servers=self._servers_of(settings),
+            rules=rules_of(settings),
+            source=source_of(settings, self._http or http_of(settings), self.clock, self.own_clock),
+            prove=proof_of(settings),
+        )
+        self.settings = settings
+        self._see(inventory)
+        await asyncio.to_thread(remove_moved, old_servers, self._servers, inventory)
+        if old_http is not None and old_http is not self._http:
+            await old_http.close()  # fetches under way end as failures, and are tried again
+        later = [
+            key
+            for key in ("state", "listen", "store", "allow_sha1")
+            if getattr(before.keeper, key) != getattr(settings.keeper, key)
+        ]
         _log.info("reload certificates=%s", len(inventory.kept))
         if later:
             _log.warning("reload restart-needed-for=%s", ",".join(later))
@@ -253,16 +273,16 @@ class House:
             _log.error("reload failed %s", error.message)
 
     async def _listen(self) -> None:
+        page = KeeperPage(self.keeper, now=self.clock.now, ready=lambda: self.attended.ready)
         address = parse_address(self.settings.keeper.listen)
-        if address is None:
+        if self._sockets:  # from a socket unit: they stand for `listen`
+            sockets = [given.socket for given in self._sockets]
+            self._page = await serve_on(sockets, page, clock=self.clock)
+        elif address is not None:
+            host = address[0] or "0.0.0.0"  # noqa: S104
+            self._page = await serve(host, address[1], page, clock=self.clock)
+        else:
             return
-        page = KeeperPage(self.keeper, now=self.clock.now)
-        self._page = await serve(
-            address[0] or "0.0.0.0",  # noqa: S104
-            address[1],
-            page,
-            clock=self.clock,
-        )
         self._stack.push_async_callback(self._page.close)
 
     async def _watch(self) -> None:

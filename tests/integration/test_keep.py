@@ -168,6 +168,7 @@ def test_one_certificate_without_a_settings_file(world: World) -> None:
             {
                 "name": "file",
                 "delivered": True,
+                "proved": None,
                 "delivered_at": row["servers"][0]["delivered_at"],
                 "failures": 0,
                 "last_failure": None,

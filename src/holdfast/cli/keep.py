@@ -169,14 +169,15 @@ async def _serve(read: Callable[[], Settings], *, as_json: bool) -> int:
     import asyncio
     import signal
 
+    from holdfast.net.notify import Notify, given_sockets
     from holdfast.wiring_keeper import House
 
-    house = House(read)
+    house = House(read, notify=Notify.from_environment(), sockets=given_sockets())
     _refuse_nothing(house)
     loop = asyncio.get_running_loop()
     async with house:
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, house.keeper.stop)
+            loop.add_signal_handler(number, house.stop)
         reloads: set[asyncio.Task[None]] = set()
 
         def reload() -> None:
@@ -243,7 +244,8 @@ def _announce(house: House, *, as_json: bool) -> None:
 
     page = None
     if house.page_address is not None:
-        page = f"http://{HostPort(*house.page_address)}/"
+        host, port = house.page_address
+        page = f"http://{HostPort(host, port)}/" if port else f"unix:{host}"
     state, count = house.settings.keeper.state, house.count
     if as_json:
         document = {"schema": "holdfast.keep/1", "state": state, "url": page, "certificates": count}

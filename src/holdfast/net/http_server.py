@@ -8,6 +8,8 @@ RFC 9112.
 from __future__ import annotations
 
 import asyncio
+import socket
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from holdfast.net.clock import SystemClock
@@ -40,6 +42,7 @@ __all__ = [
     "http_date",
     "plain",
     "serve",
+    "serve_on",
 ]
 
 
@@ -61,6 +64,20 @@ async def serve(
     return server
 
 
+async def serve_on(
+    sockets: Iterable[socket.socket],
+    handler: Handler,
+    *,
+    limits: Limits | None = None,
+    clock: Clock | None = None,
+) -> Server:
+    """Answer by `handler` on `sockets`, which listen already."""
+    server = Server(handler, limits=limits or Limits(), clock=clock or SystemClock())
+    for one in sockets:
+        await server.take(one)
+    return server
+
+
 class Server:
     """A handler, its listening sockets and its connections."""
 
@@ -70,22 +87,30 @@ class Server:
         self.connections: set[Connection] = set()
         self.draining = False
         self._clock = clock
-        self._listener: asyncio.Server | None = None
+        self._listeners: list[asyncio.Server] = []
         self._date_line = b""
         self._date_until = float("-inf")
 
     async def listen(self, host: str, port: int, *, reuse_port: bool = False) -> None:
         """Begin; after a `close` too. `OperatorError` when the address cannot be had."""
-        self._listener = await listen(host, port, lambda: Connection(self), reuse_port=reuse_port)
+        begun = await listen(host, port, lambda: Connection(self), reuse_port=reuse_port)
+        self._listeners = [*self._listeners, begun]
+        self.draining = False
+
+    async def take(self, given: socket.socket) -> None:
+        """Answer on `given`, which listens already; TCP or unix."""
+        loop = asyncio.get_running_loop()
+        begun = await loop.create_server(lambda: Connection(self), sock=given)
+        self._listeners = [*self._listeners, begun]
         self.draining = False
 
     @property
     def address(self) -> tuple[str, int]:
-        """Where it listens: host and port."""
-        if self._listener is None or not self._listener.sockets:
+        """Where it listens: host and port; of a unix socket its path and 0."""
+        if not self._listeners or not self._listeners[0].sockets:
             raise RuntimeError("not listening")
-        host, port = self._listener.sockets[0].getsockname()[:2]
-        return str(host), int(port)
+        name = self._listeners[0].sockets[0].getsockname()
+        return (str(name[0]), int(name[1])) if isinstance(name, tuple) else (str(name), 0)
 
     @property
     def port(self) -> int:
@@ -94,8 +119,9 @@ class Server:
     async def close(self, *, grace: float = 5.0) -> None:
         """Stop listening, let replies under way end within `grace` seconds, cut off the rest."""
         self.draining = True
-        if self._listener is not None:
-            self._listener.close()
+        for listener in self._listeners:
+            listener.close()
+        self._listeners = []
         for connection in list(self.connections):
             connection.drain()
         if grace > 0 and self.connections:

@@ -147,6 +147,11 @@ class Keeper:
         return self._prove is not None and (covers is None or bool(covers(server)))
 
     @property
+    def loaded(self) -> bool:
+        """True once all that the store holds is taken up."""
+        return self._loading is not None and self._loading.done()
+
+    @property
     def due_at(self) -> datetime | None:
         """When the loop looks at something next; a past instant for long: it does not run."""
         return self._agenda.next

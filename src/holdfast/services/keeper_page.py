@@ -11,7 +11,7 @@ import asyncio
 import json
 from base64 import b64encode
 from collections.abc import Awaitable, Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from hashlib import sha256
 from html import escape
 from typing import Any
@@ -238,15 +238,18 @@ def _row(row: dict[str, Any], at: datetime) -> str:
 
 def _staple(row: dict[str, Any], at: datetime) -> str:
     staple = row["staple"]
-    named = f'<span class="state">{escape(row["state"])}</span>'
+    told = [code for code in row["alerts"] if code not in (row["state"], "no-staple")]
+    alarms = "".join(f' <span class="alarm">{escape(code)}</span>' for code in told)
+    named = f'<span class="state">{escape(row["state"])}</span>{alarms}'
     if staple is None:
         why = {"not-applicable": "names no OCSP responder", "missing": "no staple"}
         return f'{named} <span class="dim">{why.get(row["state"], "")}</span>'
-    begin, end = staple["this_update"], staple["ends_at"]
-    alarms = "".join(f'<span class="alarm">{escape(told)}</span> ' for told in row["alerts"])
+    ended = at - datetime.fromisoformat(staple["ends_at"])
+    ago = f", {duration_text(ended)} ago" if ended >= timedelta(0) else ""
     return (
-        f"{named} {alarms}{timeline(row, at)}"
-        f'<div class="ends dim"><span>{_time(begin)}</span><span>{_time(end)}</span></div>'
+        f"{named}{timeline(row, at)}"
+        f'<div class="ends dim"><span>{_time(staple["this_update"])}</span>'
+        f"<span>{_time(staple['ends_at'])}{ago}</span></div>"
     )
 
 
@@ -281,10 +284,10 @@ def server_words(server: dict[str, Any]) -> str:
 def _trouble(failure: dict[str, str] | None) -> str:
     if failure is None:
         return ""
-    hint = f"<br>{escape(failure['hint'])}" if failure["hint"] else ""
+    hint = f"<small>{escape(failure['hint'])}</small>" if failure["hint"] else ""
     return (
         f'<div class="trouble"><b>{escape(failure["kind"])}</b>: {escape(failure["message"])}'
-        f"<small>{hint}</small></div>"
+        f"{hint}</div>"
     )
 
 

@@ -129,9 +129,9 @@ def _coming(entry: Entry, at: datetime, rules: Rules) -> Iterator[tuple[datetime
             yield holder.next_withdraw, "withdraw", name
     if staple is not None:
         yield freshness.withdraw_at(staple, rules.freshness), "withdraw", ""
-        for rung, alarm in zip(RUNGS, alarm_instants(entry, rules), strict=False):
-            if alarm > at:
-                yield alarm, "alarm", rung
+        rungs = zip(alarm_instants(entry, rules), RUNGS, strict=False)
+        if alarm := next((rung for rung in rungs if rung[0] > at), None):
+            yield alarm[0], "alarm", alarm[1]
 
 
 def holder_row(entry: Entry, holder: Holder, keeper: Keeper) -> dict[str, Any]:

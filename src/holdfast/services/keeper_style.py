@@ -14,7 +14,7 @@ body { font: 15px/1.5 system-ui, sans-serif; color: var(--text); background: var
   margin: 0 auto; max-width: 84rem; padding: 1.2rem 1.2rem 2rem; }
 h1 { font-size: 1.35rem; margin: 0; } p { margin: .3rem 0; } a { color: var(--link); }
 .dim { color: var(--dim); } small { display: block; font-weight: 400; font-size: .85em; }
-li small { display: inline; }
+li small { display: inline; } li .trouble small { display: block; }
 ul { list-style: none; margin: 0; padding: 0; }
 nav ul { display: flex; flex-wrap: wrap; gap: .5rem; margin: .8rem 0; }
 nav li a { display: block; padding: .25rem .7rem; border: 1px solid var(--line);
@@ -36,13 +36,14 @@ tbody th { width: 17rem; } td:nth-child(3) { width: 15rem; } td:nth-child(4) { w
 .line { display: block; width: 100%; height: auto; max-width: 40rem; margin-top: .2rem; }
 .ends { display: flex; justify-content: space-between; max-width: 40rem; font-size: .8em; }
 rect.past { fill: var(--past); } rect.left { fill: var(--left); } rect.after { fill: var(--after); }
+.revoked rect.left { fill: var(--bad); } .expired rect.past { fill: var(--after); }
 path.rung { stroke: var(--dim); stroke-width: 1; opacity: .6; }
 path.withdraw { stroke: var(--bad); stroke-width: 2; }
 path.ask { fill: var(--link); }
 path.now { stroke: var(--text); stroke-width: 2; } circle.now { fill: var(--text); }
 .trouble { color: var(--warn); background: var(--warn-paper); border-radius: .3rem;
   padding: .25rem .5rem; margin-top: .35rem; font-size: .9em; }
-.lacks { color: var(--warn); } .has { color: inherit; }
+.lacks { color: var(--warn); } .not-applicable .lacks { color: var(--dim); }
 .key { display: inline-block; width: 1rem; height: .6rem; margin: 0 .2rem 0 .8rem;
   border-radius: .1rem; }
 .key.past { background: var(--past); margin-left: 0; } .key.left { background: var(--left); }

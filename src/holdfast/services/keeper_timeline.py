@@ -15,6 +15,7 @@ from holdfast.ocsp.freshness import ALARM_POINTS
 from holdfast.ocsp.window import duration_text
 
 WIDTH = 560.0
+BEYOND = 0.06  # of the window
 _LEFT, _TOP, _HIGH = 8.0, 11.0, 10.0  # of the line, within a picture of 32
 
 
@@ -23,7 +24,10 @@ def timeline(row: Mapping[str, Any], at: datetime) -> str:
     staple = row["staple"]
     begin, end = _instant(staple["this_update"]), _instant(staple["ends_at"])
     withdrawn = _instant(staple["withdraw_at"])
-    first, last = min(begin, at), max(end, at, begin + timedelta(seconds=1))
+    length = max(end - begin, timedelta(seconds=1))
+    edge = length * BEYOND  # so much is shown of the time before and after, where now is there
+    first, last = max(min(begin, at), begin - edge), min(max(end, at), end + edge)
+    last = max(last, begin + timedelta(seconds=1))
 
     def x(instant: datetime) -> float:
         part = (instant - first) / (last - first)
