@@ -22,6 +22,7 @@ frontend = "[127.0.0.1]:{port}"
 backend = "[127.0.0.1]:{backend}"
 workers = 2
 daemon = off
+ocsp-dir = ""
 ocsp-verify-staple = {verify}
 pem-file = {{
   cert = "{pem}"
