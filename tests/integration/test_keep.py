@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import stat
+import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -179,8 +181,9 @@ def test_one_certificate_without_a_settings_file(world: World) -> None:
         socket_mode = (world.state / "control.sock").stat().st_mode
         assert stat.S_IMODE(socket_mode) == 0o600
         table = holdfast("status", "--state", world.state)
-        assert "web.test: good" in table.out
-        assert "% " in table.out or "%," in table.out
+        line = next(line for line in table.out.splitlines() if line.startswith("web.test"))
+        assert re.search(r"good +\[=*>-+\] \d+%, \d+m.* left +refresh in \d+m", line), line
+        assert "1 good; next: web.test in" in table.out
 
 
 def test_settings_page_and_metrics(world: World) -> None:
@@ -441,3 +444,42 @@ def test_errors_are_one_line_and_a_hint(world: World, case: str) -> None:
     assert told in errors[0]
     assert errors[1].startswith("hint: ")
     assert len(errors) == 2
+
+
+def test_check_says_that_there_is_nothing_and_refuses_what_is_no_responder(world: World) -> None:
+    empty = world.folder / "empty"
+    empty.mkdir()
+    (empty / "spoilt.pem").write_text("-----BEGIN CERTIFICATE-----\nx")
+    words = ("keep", "--check", "--state", world.state)
+    nothing = holdfast(*words, "--certificate", empty)
+    assert nothing.code == 2
+    assert "empty: no certificate is there" in nothing.err
+    assert "spoilt.pem" in nothing.err
+    ftp = holdfast(*words, "--certificate", "web.pem", "--responder-url", "ftp://x/")
+    assert ftp.code == 2
+    assert "--responder-url 'ftp://x/': not an http or https URL" in ftp.err
+
+
+def test_k16_the_issuer_by_aia_is_asked_for_once_and_kept(world: World) -> None:
+    port = free_port()
+    urls = (f"http://127.0.0.1:{world.port}/",)
+    where = (f"http://127.0.0.1:{port}/ca.pem",)
+    bare = a_server(world.ca, "bare.test", at=BEGIN, responder_urls=urls, issuer_urls=where)
+    (world.folder / "bare.pem").write_bytes(bare.pem)
+    world.write_index(bare)
+    words = ("--certificate", world.folder / "bare.pem", "--state", world.state)
+    checked = holdfast("keep", "--check", *words)
+    assert checked.code == 0, checked.err
+    assert f"the keeper will ask for it at {where[0]}" in checked.out
+    server = [sys.executable, "-u", "-m", "http.server", str(port), "--bind", "127.0.0.1"]
+    with world.responder():
+        with running(server, cwd=world.folder, until=b"Serving"), world.keeper(*words):
+            deadline = time.monotonic() + 20
+            while not list((world.state / "issuers").glob("*.der")):
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+            while holdfast("wait", "bare.test", "--state", world.state, "--timeout", "5s").code:
+                assert time.monotonic() < deadline
+        with world.keeper(*words):  # nobody is there to be asked for it
+            waited = holdfast("wait", "bare.test", "--state", world.state, "--timeout", "20s")
+            assert waited.code == 0, waited.err

@@ -16,7 +16,6 @@ from holdfast.cli.params import DURATION, at_option, dry_run_option, json_option
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from holdfast.cli.output import Printer
     from holdfast.settings import Settings
 
 _state_option = click.option("--state", type=click.Path(), help="The keeper's state folder.")
@@ -31,21 +30,16 @@ def _place(command: Callable[..., Any]) -> Callable[..., Any]:
 @_place
 @json_option
 def status(*, state: str | None, config: str | None, as_json: bool) -> int:
-    """What the running keeper holds: the inventory, and what is due next."""
+    """What the running keeper holds: a validity bar each, and what happens next and when."""
     from holdfast.cli.output import Printer, write_document
+    from holdfast.cli.status_text import show_status
     from holdfast.services.control_client import ask
 
     document = ask(_folder(state, config), {"do": "status"})
     if as_json:
         write_document(document)
         return 0
-    printer = Printer.on()
-    for row in document["certificates"]:
-        _show(printer, row, _instant(document["at"]))
-    if not document["certificates"]:
-        printer.line("no certificate is kept")
-    if document["next"] is not None:
-        printer.line(f"next: {document['next']['name']} at {document['next']['at']}")
+    show_status(Printer.on(), document)
     return 0
 
 
@@ -264,35 +258,3 @@ def _said(answer: dict[str, Any], as_json: bool, text: str) -> int:
     else:
         Printer.on().line(text)
     return 0
-
-
-def _show(printer: Printer, row: dict[str, Any], at: datetime) -> None:
-    from holdfast.cli.output import validity_bar
-
-    style = {"good": "good", "revoked": "revoked", "expired": "red", "missing": "red"}
-    must = ", must-staple" if row["must_staple"] else ""
-    state = printer.paint(row["state"], style.get(row["state"], "dim"))
-    printer.line(f"{printer.paint(row['name'], 'bold')}: {state}{must}, serial {row['serial']}")
-    staple = row["staple"]
-    if staple is not None:
-        ends = _instant(staple["next_update"] or staple["withdraw_at"])
-        bar = validity_bar(
-            _instant(staple["this_update"]), ends, at=at, width=32, unicode=printer.unicode
-        )
-        printer.line(f"  {bar}; next refresh {row['refresh_at'] or 'under way'}")
-    for server in row["servers"]:
-        has = "has it" if server["delivered"] else printer.paint("has it not", "warning")
-        printer.line(f"  {server['name']}: {has}")
-        _trouble(printer, server["last_failure"])
-    _trouble(printer, row["last_failure"])
-
-
-def _trouble(printer: Printer, failure: dict[str, str] | None) -> None:
-    if failure is not None:
-        printer.line(f"  {printer.paint(failure['kind'], 'warning')}: {failure['message']}")
-        if failure["hint"]:
-            printer.line(f"    hint: {failure['hint']}")
-
-
-def _instant(text: str) -> datetime:
-    return datetime.fromisoformat(text)
