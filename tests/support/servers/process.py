@@ -20,6 +20,7 @@ class Process:
     there when it serves; it may listen before."""
 
     ready = ""
+    ends_by = signal.SIGTERM
 
     def __init__(self, folder: Path, words: Sequence[object], port: int, *, shift: Shift) -> None:
         self.folder, self.port = folder, port
@@ -61,7 +62,7 @@ class Process:
         if process is None:
             return
         if process.poll() is None:
-            process.send_signal(signal.SIGTERM)
+            process.send_signal(self.ends_by)
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(timeout=3)
         with contextlib.suppress(ProcessLookupError):  # its own session: workers too
