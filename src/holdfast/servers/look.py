@@ -9,7 +9,9 @@ from holdfast.errors import DeliveryError, HoldfastError
 from holdfast.net.dial import resolve
 from holdfast.net.probe import probe
 from holdfast.ocsp.certid import Subject
+from holdfast.ocsp.staple import Staple
 from holdfast.servers.reloads import Change
+from holdfast.tls.client import Authentication
 from holdfast.tls.observation import Observation
 
 LOOK_EVERY = 0.05  # seconds
@@ -52,6 +54,23 @@ class Look:
             hint="its error log says why; a graceful restart may wait for open connections",
         )
 
+    async def warmed(self, staple: Staple, *, in_a_row: int, within: float) -> bool:
+        """Shake hands until `in_a_row` show any staple; False when that takes too long.
+
+        A server that cannot be reached, or shows another certificate, is no reason to wait.
+        """
+        leaf = staple.subject.leaf
+        ends = time.monotonic() + within
+        stapled = 0
+        while stapled < in_a_row and time.monotonic() < ends:
+            seen = await self._seen(staple.subject)
+            if seen is None or leaf is None or seen.leaf != leaf.der:
+                return True
+            stapled = 0 if seen.staple is None else stapled + 1
+            if seen.staple is None:
+                await asyncio.sleep(LOOK_EVERY)
+        return stapled >= in_a_row
+
     async def _seen(self, subject: Subject) -> Observation | None:
         leaf = subject.leaf
         name = leaf.names[0].replace("*", "www", 1) if leaf is not None and leaf.names else None
@@ -59,5 +78,15 @@ class Look:
             addresses = await resolve(self._host, self._port, timeout=ONE_LOOK)
         except HoldfastError:
             return None
-        seen = await probe(addresses[0], server_name=name, host=self._host, timeout=ONE_LOOK)
+        kind = "" if leaf is None else leaf.key_type.lower()
+        authentication: Authentication = "any"
+        if kind.startswith(("rsa", "ec")):
+            authentication = "rsa" if kind.startswith("rsa") else "ecdsa"
+        seen = await probe(
+            addresses[0],
+            server_name=name,
+            authentication=authentication,
+            host=self._host,
+            timeout=ONE_LOOK,
+        )
         return seen if seen.seen else None

@@ -181,11 +181,11 @@ class Nginx:
                 "reload server=%s is not running: it reads its files when it starts", self._name
             )
             return
-        before = frozenset() if pid is None else self._master.serving(pid, _serves)
+        before = frozenset() if pid is None else self._master.serving(pid, serves)
         await self._master.told(self._reload, pid, signal.SIGHUP, deadline=self._deadline)
         if pid is None or not before:  # nothing to watch
             return
-        if not await self._master.replaced(pid, before, _serves, within=self._deadline):
+        if not await self._master.replaced(pid, before, serves, within=self._deadline):
             raise DeliveryError(
                 f"{self._name}: nginx (process {pid}) went on with its old configuration",
                 hint="its error log says why",
@@ -243,5 +243,6 @@ def _complaint(said: str) -> str:
 _GRAVE = ("emerg", "alert", "crit")
 
 
-def _serves(title: str) -> bool:
+def serves(title: str) -> bool:
+    """Whether a child of nginx that calls itself `title` takes connections."""
     return title.startswith("nginx: worker process") and "shutting down" not in title

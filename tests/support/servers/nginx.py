@@ -27,7 +27,7 @@ from support.servers.shift import Shift
 NGINX = "/usr/sbin/nginx"
 
 MAIN = """
-{user}pid {folder}/nginx.pid;
+{user}{kept}pid {folder}/nginx.pid;
 error_log {folder}/error.log notice;
 worker_processes {workers};
 events {{ worker_connections 256; }}
@@ -71,7 +71,7 @@ class Nginx:
         self.owned = self.folder / "holdfast"
         self.owned.mkdir(parents=True)
         self.port = free_port()
-        self._shift = shift
+        self._environment = {} if shift is None else shift.environment
         self._workers = workers
         self._stapling = stapling
         self._process: subprocess.Popen[bytes] | None = None
@@ -103,6 +103,8 @@ class Nginx:
         self.config.write_text(
             MAIN.format(
                 user="user root;\n" if os.getuid() == 0 else "",
+                # it empties its environment, where the moved time is
+                kept="".join(f"env {name};\n" for name in self._environment),
                 folder=self.folder,
                 workers=self._workers,
                 temporary="\n".join(temporary),
@@ -140,7 +142,7 @@ class Nginx:
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=out,
-                env={**os.environ, **(self._shift.environment if self._shift else {})},
+                env={**os.environ, **self._environment},
             )
         for _ in range(1000):
             assert self._process.poll() is None, f"nginx did not start: {said.read_text()}"
