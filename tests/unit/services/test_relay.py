@@ -124,6 +124,7 @@ def other_than(desk: Desk) -> CertID:
         (400, Question.build(DESK.subject.certid).encode() + b"\x00"),
         (400, Question.build(DESK.subject.certid, other_than(DESK)).encode()),
     ],
+    ids=("serial", "issuer", "empty", "http", "null", "trailing", "two"),  # the bytes are random
 )
 def test_foreign_questions_and_garbage_get_nothing(status: int, body: bytes) -> None:
     reply = asked_of(DESK.staple(), body)
