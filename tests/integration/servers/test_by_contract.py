@@ -56,8 +56,8 @@ def test_exims_file_is_what_openssl_calls_good(tmp_path: Path) -> None:
     (tmp_path / "issuer.pem").write_bytes(DESK.ca.issued.pem)
     told = ran(
         [
-            *("openssl", "ocsp", "-respin", file, "-no_nonce", "-cert", tmp_path / "leaf.pem"),
-            *("-issuer", tmp_path / "issuer.pem", "-CAfile", roots_file(DESK.ca, tmp_path)),
+            *("openssl", "ocsp", "-respin", file, "-no_nonce", "-issuer", tmp_path / "issuer.pem"),
+            *("-cert", tmp_path / "leaf.pem", "-CAfile", roots_file(DESK.ca, tmp_path)),
         ]
     )
     assert b"Response verify OK" in told.stderr
