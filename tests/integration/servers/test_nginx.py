@@ -331,3 +331,34 @@ def test_an_idle_connection_does_not_keep_a_delivery_waiting(world: World, nginx
         world.loop.run(adapter.deliver(staple))
         assert time.monotonic() - begun < 2
         assert world.shown(nginx) == staple.der
+
+
+def test_no_handshake_goes_without_while_staples_are_replaced(world: World, nginx: Nginx) -> None:
+    """Five replacements under handshakes one after the other: each shows one that was delivered,
+    and never an older one than the handshake before a delivery's end."""
+    adapter = world.adapter(nginx)
+    staples = [world.staple(age=number * MINUTE) for number in range(6, 0, -1)]
+    order = {staple.der: number for number, staple in enumerate(staples)}
+    world.loop.run(adapter.deliver(staples[0]))
+
+    async def story() -> int:
+        delivered = 0
+        seen = 0
+
+        async def replace() -> None:
+            nonlocal delivered
+            for number, staple in enumerate(staples[1:], 1):
+                await adapter.deliver(staple)
+                delivered = number
+
+        replacing = asyncio.create_task(replace())
+        while not replacing.done():
+            before = delivered
+            shown = await staple_shown(nginx.port)
+            assert shown is not None
+            assert order[shown] >= before
+            seen += 1
+        await replacing
+        return seen
+
+    assert world.loop.run(story()) > 20
