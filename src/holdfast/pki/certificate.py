@@ -10,6 +10,7 @@ import hashlib
 from collections.abc import Callable
 from datetime import datetime
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
@@ -36,7 +37,7 @@ STATUS_REQUEST = 5  # RFC 6066 8: the TLS extension number that RFC 7633 require
 OCSP_NOCHECK = x509.ObjectIdentifier("1.3.6.1.5.5.7.48.1.5")  # RFC 6960 4.2.2.2.1
 OCSP_SIGNING = "1.3.6.1.5.5.7.3.9"  # RFC 6960 4.2.2.2 id-kp-OCSPSigning
 _MUST_STAPLE_DER = oid_der(MUST_STAPLE.dotted_string)
-_WORKINGS = ("_outer", "_tbs", "_fields", "_extensions", "_tls_features")
+_WORKINGS = ("x509", "_outer", "_tbs", "_fields", "_extensions", "_tls_features")
 MAX_CERTIFICATE = 65536  # bytes; the largest seen in the field (ML-DSA, many SANs) is under 32 KiB
 
 
@@ -68,6 +69,14 @@ class Certificate:
         can still be asked."""
         for name in _WORKINGS:
             self.__dict__.pop(name, None)
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> object:
+            if name != "x509":
+                raise AttributeError(name)
+            self.x509 = x509.load_der_x509_certificate(self.der)  # put away, and asked for again
+            return self.x509
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Certificate) and self.der == other.der

@@ -9,7 +9,7 @@ again at an instant later than the failure, so that a loop of plan, act, outcome
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import assert_never
@@ -41,6 +41,7 @@ DELIVER_RETRY = timedelta(minutes=5)  # the longest pause between tries to deliv
 WITHDRAW_RETRY = timedelta(seconds=30)  # and to take a staple away
 
 USUAL_RULES = Rules()
+NOTHING_TOLD: frozenset[str] = frozenset()
 
 
 def plan(entries: Iterable[Entry], at: datetime, rules: Rules = USUAL_RULES) -> Plan:
@@ -272,8 +273,13 @@ def _answered(entry: Entry, staple: Staple, at: datetime, rules: Rules) -> Entry
         last_failure=None,
         answered_at=at,
         next_try=_next_poll(staple, at, rules),
-        told=frozenset(told for told in entry.told if told not in ABOUT_THE_STAPLE),
+        told=_without(entry.told, ABOUT_THE_STAPLE.__contains__),
     )
+
+
+def _without(told: frozenset[str], which: Callable[[str], bool]) -> frozenset[str]:
+    """`told` without some; of a hundred thousand entries nearly all share the one empty set."""
+    return frozenset(one for one in told if not which(one)) or NOTHING_TOLD if told else told
 
 
 def _failed(entry: Entry, failure: Failure, at: datetime, rules: Rules) -> Entry:
@@ -296,7 +302,7 @@ def _held(
     match action, failure:
         case Deliver(), None:
             about = f":{holder.name or 'store'}"
-            told = frozenset(told for told in entry.told if not told.endswith(about))
+            told = _without(entry.told, lambda told: told.endswith(about))
             well = Holder(
                 name=holder.name, given=action.staple, given_at=at, patient=holder.patient
             )

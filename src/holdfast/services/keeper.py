@@ -29,15 +29,15 @@ from holdfast.plan.entry import (
     Failure,
     Fetch,
     Given,
-    Holder,
     Need,
     Plan,
     Rules,
     Withdraw,
 )
 from holdfast.plan.keeping import USUAL_RULES, begun, demanded, outcome, plan, steps_of
-from holdfast.seams import Clock, Source, StapledServer, Store, patient, stops_early
+from holdfast.seams import Clock, Source, StapledServer, Store
 from holdfast.services.agenda import Agenda
+from holdfast.services.introduced import changed, introduced
 from holdfast.services.inventory import Kept
 from holdfast.services.lanes import Lane, Lanes, Work, lane_of, limit, urgency
 from holdfast.services.loading import loaded, nothing_collected, taken_up
@@ -171,7 +171,6 @@ class Keeper:
     async def load(self) -> None:
         """Take up what the store holds. `run` does this; call it alone for a dry run."""
         if self._loading is None:
-            self.introduce()
             self._loading = asyncio.ensure_future(self._load_all())
         await self._loading
 
@@ -368,22 +367,19 @@ class Keeper:
 
     def _introduce(self, one: Kept) -> str:
         """Know `one` by name; it is looked at once it is loaded."""
-        holders = (Holder(name=STORE), *(self._holder(name) for name in self._known(one)))
-        entry = Entry(
-            name=one.name,
-            subject=one.subject,
-            need=one.need,
-            applicable=one.applicable,
-            early=self._early(one),
-            holders=holders,
-        )
+        entry = introduced(one, self._servers)
         self._entries[entry.key] = entry
         return entry.key
 
     async def _load_all(self) -> None:
         """In the order of need, some at a time."""
-        keys = sorted(self._entries, key=lambda key: self._entries[key].need is not Need.MUST)
         with nothing_collected():
+            for number, one in enumerate(self._kept):
+                if one.subject.certid.key not in self._entries:
+                    self._introduce(one)
+                if number % LOAD_AT_ONCE == 0:
+                    await asyncio.sleep(0)
+            keys = sorted(self._entries, key=lambda key: self._entries[key].need is not Need.MUST)
             for first in range(0, len(keys), LOAD_AT_ONCE):
                 await self._load(keys[first : first + LOAD_AT_ONCE])
 
@@ -393,43 +389,14 @@ class Keeper:
         for found in await loaded(entries, store=self._store, clock=clock, policy=policy):
             self._set(taken_up(self._entries.get(found.key, found), found))
 
-    def _holder(self, name: str) -> Holder:
-        return Holder(name=name, patient=name != STORE and patient(self._servers[name]))
-
-    def _early(self, one: Kept) -> timedelta:
-        early = (stops_early(self._servers[name]) for name in self._known(one))
-        return max(early, default=timedelta(0))
-
-    def _known(self, one: Kept) -> tuple[str, ...]:
-        return tuple(name for name in one.servers if name in self._servers)
-
     def _changed_entry(self, entry: Entry, one: Kept, before: Mapping[str, StapledServer]) -> Entry:
         """`entry` as `one` wants it now; servers that lost it are told in passing."""
-        names = (STORE, *self._known(one))
-        same = {name for name in names if self._servers.get(name) is before.get(name)}
-        holders = tuple(
-            (entry.holder(name) if name in same else None) or self._holder(name) for name in names
-        )
+        after = changed(entry, one, self._servers, before)
         for holder in entry.holders:
             server = before.get(holder.name)
-            if holder.name not in names and server is not None:
+            if after.holder(holder.name) is None and server is not None:
                 self._start(self._take_back(server, entry), None)
-        same_case = (entry.need, entry.applicable, entry.name) == (
-            one.need,
-            one.applicable,
-            one.name,
-        )
-        return replace(
-            entry,
-            name=one.name,
-            subject=one.subject,
-            need=one.need,
-            applicable=one.applicable,
-            early=self._early(one),
-            holders=holders,
-            retired=False,
-            told=entry.told if same_case else frozenset(),
-        )
+        return after
 
     async def _take_back(self, server: StapledServer, entry: Entry) -> None:
         try:

@@ -13,6 +13,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from holdfast.ocsp.response import MAX_RESPONSE, Response
 from holdfast.ocsp.staple import Staple
 
 FOLDER = "staples"
+LEFT_BEHIND = 10.0  # seconds; writing one takes milliseconds
 READABLE = 0o644  # a staple is public: every handshake shows it
 
 _log = logging.getLogger("holdfast.stores")
@@ -33,6 +35,7 @@ class FileStore:
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
         self.folder = Path(folder)
+        self._swept = False
 
     def path(self, certid: CertID) -> Path:
         """Where the staple for `certid` lies, if there is one."""
@@ -106,6 +109,16 @@ class FileStore:
             self.folder.mkdir(mode=0o755, parents=True, exist_ok=True)
         except OSError as error:
             raise trouble("cannot make", self.folder, error) from error
+        if not self._swept:
+            self._swept = True
+            self._sweep()
+
+    def _sweep(self) -> None:
+        """Remove what writers that were killed left half written; a young one may be at it yet."""
+        with contextlib.suppress(OSError):
+            for path in self.folder.glob(".*.tmp"):
+                if time.time() - path.stat().st_mtime > LEFT_BEHIND:
+                    path.unlink()
 
 
 def _label(staple: Staple) -> bytes:
