@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -204,6 +205,22 @@ def test_a_responder_that_is_down_at_the_start_does_not_keep_it_from_serving(
     with running(tmp_path, "--cert", chain, "--key", key) as proxy:
         assert proxy.announced["certificates"][0]["stapled"] is False
         assert openssl(proxy.port, roots)[0] == 0
+
+
+def test_a_port_that_is_taken_is_told_before_anybody_is_asked(tmp_path: Path) -> None:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as asked,
+        socket.create_server(("127.0.0.1", 0)) as taken,
+    ):
+        url = f"http://127.0.0.1:{asked.getsockname()[1]}/"
+        chain, key = written(a_site(CA, responder_urls=[url]), tmp_path)
+        port = taken.getsockname()[1]
+        outcome = holdfast("proxy", "--cert", chain, "--key", key, "--listen", f"127.0.0.1:{port}")
+        assert outcome.code == 2
+        assert "the port is in use" in outcome.err
+        asked.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            asked.accept()
 
 
 def test_a_key_with_a_passphrase_and_a_file_that_holds_both(

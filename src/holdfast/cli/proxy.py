@@ -91,10 +91,12 @@ async def _serve(
     loop, ended, again = asyncio.get_running_loop(), asyncio.Event(), asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ended.set)
+    # A port that cannot be had is told before anybody is asked for a staple
+    for place in listen:
+        await stand.proxy.listen(place.host, place.port, serving=False)
     async with stand.kept(state):
         try:
-            for place in listen:
-                await stand.proxy.listen(place.host, place.port)
+            await stand.proxy.start()
             loop.add_signal_handler(signal.SIGHUP, again.set)
             _announce(stand, as_json=as_json)
             reloading = asyncio.create_task(_reloads(stand, again))

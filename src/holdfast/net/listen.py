@@ -16,13 +16,22 @@ async def listen(
     *,
     backlog: int = 1024,
     reuse_port: bool = False,
+    serving: bool = True,
 ) -> asyncio.Server:
-    """A listening asyncio server; `OperatorError` when the address cannot be had."""
+    """A listening asyncio server; `OperatorError` when the address cannot be had.
+
+    `serving` False: the address is taken, and nobody can connect before its `start_serving`.
+    """
     if not 0 <= port <= 65535:  # uvloop would take the lower 16 bits
         raise unlistenable(host, port, OverflowError("ports end at 65535"))
     try:
         return await asyncio.get_running_loop().create_server(
-            protocol, host, port, backlog=backlog, reuse_port=reuse_port or None
+            protocol,
+            host,
+            port,
+            backlog=backlog,
+            reuse_port=reuse_port or None,
+            start_serving=serving,
         )
     except (OSError, OverflowError, UnicodeError) as error:
         raise unlistenable(host, port, error) from error

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, cast
 
 from holdfast.errors import HoldfastError, Unavailable
-from holdfast.net.listen import listen
+from holdfast.net.listen import listen, unlistenable
 from holdfast.tls.pipe import Pipe
 from holdfast.tls.server import ServerTLS
 
@@ -63,10 +63,20 @@ class TLSServer:
         """Where it listens: with the ports that the system chose for port 0."""
         return [socket.getsockname()[:2] for server in self._servers for socket in server.sockets]
 
-    async def listen(self, host: str, port: int) -> None:
-        """Accept on `host` ("": every interface) and `port` (0: any free one)."""
-        server = await listen(host, port, self._link, backlog=BACKLOG)
+    async def listen(self, host: str, port: int, *, serving: bool = True) -> None:
+        """Accept on `host` ("": every interface) and `port` (0: any free one); where `serving` is
+        False, from `serve` on."""
+        server = await listen(host, port, self._link, backlog=BACKLOG, serving=serving)
         self._servers.append(server)
+
+    async def serve(self) -> None:
+        """Accept wherever an address was taken and is not served yet."""
+        for server in self._servers:
+            host, port = server.sockets[0].getsockname()[:2]
+            try:
+                await server.start_serving()
+            except OSError as error:  # another program came first
+                raise unlistenable(host, port, error) from error
 
     async def close(self, *, grace: float = 5.0) -> None:
         """Stop listening, let connections end by themselves for `grace` seconds, then end them."""

@@ -119,9 +119,14 @@ class Proxy:
             on_failure=self._handshake_failed,
         )
 
-    async def listen(self, host: str, port: int) -> None:
-        """Serve on `host` ("": every interface) and `port` (0: any free one)."""
-        await self._server.listen(host, port)
+    async def listen(self, host: str, port: int, *, serving: bool = True) -> None:
+        """Serve on `host` ("": every interface) and `port` (0: any free one); where `serving` is
+        False, from `start` on."""
+        await self._server.listen(host, port, serving=serving)
+
+    async def start(self) -> None:
+        """Serve wherever an address was taken and is not served yet."""
+        await self._server.serve()
 
     @property
     def addresses(self) -> list[tuple[str, int]]:
