@@ -80,12 +80,13 @@ def wait(
 ) -> int:
     """Return when a valid staple for CERT is held and delivered; exit 3 at the timeout.
 
-    CERT is the name of a kept certificate, its serial in hex, or its file. For deploy hooks and
-    ExecStartPre.
+    CERT is the name of a kept certificate, its serial in hex, or its file. Of a file that was
+    renewed a moment ago it waits until the keeper has seen it. For deploy hooks and ExecStartPre.
     """
+    import os
     import time
 
-    from holdfast.errors import Unavailable
+    from holdfast.errors import NotFound, Unavailable
     from holdfast.services.control_client import ask
 
     folder = _folder(state, config)
@@ -96,9 +97,13 @@ def wait(
         try:
             row = ask(folder, question, timeout=left + 10)
             break
-        except Unavailable as error:
-            # a keeper that is just being started
-            if error.failure != "not-running" or time.monotonic() >= ends:
+        except (Unavailable, NotFound) as error:
+            # a keeper that is just being started, or has yet to see that the file changed
+            if isinstance(error, Unavailable):
+                passing = error.failure == "not-running"
+            else:
+                passing = os.path.isfile(certificate)
+            if not passing or time.monotonic() >= ends:
                 raise
             time.sleep(min(0.1, left))
     staple = row["staple"]
