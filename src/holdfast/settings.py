@@ -19,8 +19,9 @@ from typing import Annotated, Any, Literal, get_args
 import msgspec
 from msgspec import Meta, Struct, structs
 
-from holdfast.errors import OperatorError
+from holdfast.errors import OperatorError, Unavailable
 from holdfast.net.files import read_bounded
+from holdfast.net.http_urls import checked_url
 from holdfast.settings_server import COMMANDS, KINDS, PLACES_OF_FILES, ServerTable, keys_of
 from holdfast.toml_places import Step, place_of
 
@@ -247,11 +248,19 @@ class _Reader:
         if settings.keeper.listen and parse_address(settings.keeper.listen) is None:
             problem = f"listen: {settings.keeper.listen!r} is not an address"
             raise self.error(("keeper", "listen"), problem, 'write "127.0.0.1:9120"')
+        for asked, url in settings.keeper.responder_overrides.items():
+            if problem := responder_url_problem(url):
+                raise self.error(
+                    ("keeper", "responder_overrides"), f"{asked!r}: {problem}", USUAL_URL
+                )
         names: list[str] = []
         for number, server in enumerate(settings.server):
             self._server(number, server, names)
             names.append(server.name)
         for number, certificate in enumerate(settings.certificate):
+            for url in certificate.responder_urls or ():
+                if problem := responder_url_problem(url):
+                    raise self.error(("certificate", number, "responder_urls"), problem, USUAL_URL)
             for name in certificate.servers:
                 if name not in names:
                     path = ("certificate", number, "servers")
@@ -316,6 +325,18 @@ def parse_duration(text: str) -> timedelta | None:
         return None
     units = {"s": 1, "m": 60, "h": 3600, "d": 86400}
     return timedelta(seconds=sum(int(number) * units[unit] for number, unit in pieces))
+
+
+USUAL_URL = 'write it as in a certificate: "http://ocsp.example.org/"'
+
+
+def responder_url_problem(url: str) -> str:
+    """Why no responder can be asked at `url`; "" when one can."""
+    try:
+        checked_url(url)
+    except Unavailable as error:
+        return error.message
+    return ""
 
 
 def parse_address(text: str) -> tuple[str, int] | None:

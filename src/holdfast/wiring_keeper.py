@@ -10,7 +10,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -24,6 +24,7 @@ from holdfast.net.http_server import Server, serve, serve_on
 from holdfast.net.notify import Given, Notify
 from holdfast.ocsp.freshness import Freshness
 from holdfast.ocsp.policy import Policy
+from holdfast.pki.certificate import Certificate
 from holdfast.plan.entry import Need, Rules
 from holdfast.seams import Clock, Source, StapledServer
 from holdfast.services.attended import Attended, Gate
@@ -39,6 +40,7 @@ from holdfast.sources.http import Exchange, HttpSource
 from holdfast.sources.layered import FirstOf, Limited
 from holdfast.sources.stored import StoredSource
 from holdfast.stores.files import FOLDER, FileStore
+from holdfast.wiring_issuers import find_issuers, kept_issuers
 from holdfast.wiring_servers import (
     Names,
     pace_of,
@@ -47,6 +49,10 @@ from holdfast.wiring_servers import (
     remove_moved,
     server_of,
 )
+
+SETTLING = timedelta(seconds=3)  # after a start: what was loaded is being delivered
+FIRST_SEARCH = timedelta(minutes=1)  # between two searches for issuers; doubles
+LAST_SEARCH = timedelta(hours=6)
 
 _log = logging.getLogger("holdfast.keeper")
 
@@ -66,7 +72,7 @@ def inventory_of(settings: Settings) -> Inventory:
     ]
     keeper = settings.keeper
     always = "*" in keeper.responder_overrides or bool(keeper.responses)
-    return read_inventory(specified, always_ask=always)
+    return read_inventory(specified, always_ask=always, issuers=kept_issuers(keeper.state))
 
 
 def refuse_problems(inventory: Inventory) -> None:
@@ -149,6 +155,9 @@ class House:
         self._sockets = sockets
         self.clock = clock or SystemClock()
         self.own_clock = OwnClock(self.clock)
+        self.lacking: tuple[Certificate, ...] = ()  # certificates whose issuer no file has
+        self.passed_over: tuple[str, ...] = ()
+        self._wanting = asyncio.Event()
         self.settings = read()
         self.names = Names()
         self._tables: dict[str, ServerTable] = {}
@@ -216,12 +225,13 @@ class House:
 
     async def run(self) -> None:
         """Keep until the keeper is stopped."""
-        watching = asyncio.create_task(self._watch())
+        alongside = [asyncio.create_task(self._watch()), asyncio.create_task(self._complete())]
         try:
             await self.keeper.run()
         finally:
-            watching.cancel()
-            await asyncio.gather(watching, return_exceptions=True)
+            for task in alongside:
+                task.cancel()
+            await asyncio.gather(*alongside, return_exceptions=True)
 
     def stop(self) -> None:
         """Let `run` end, and say so."""
@@ -295,7 +305,42 @@ class House:
                 self._seen = _stamps(self._seen)
                 await self.try_reload()
 
+    async def _complete(self) -> None:
+        """Look for issuers that no file has, and take up their certificates."""
+        pause = FIRST_SEARCH
+        while True:
+            lacking = self.lacking
+            if lacking and self._http is not None:
+                try:
+                    helped = await find_issuers(lacking, self._http, self.settings.keeper.state)
+                except (HoldfastError, OSError) as error:
+                    _log.error("issuers not kept: %s", error)
+                else:
+                    if helped:
+                        await self.try_reload()
+            self._wanting.clear()
+            until = self.clock.now() + pause
+            pause = min(pause * 2, LAST_SEARCH) if self.lacking else FIRST_SEARCH
+            await self._until_wanting(until)
+
+    async def _until_wanting(self, until: datetime) -> None:
+        """Return at `until`, where something is lacking, or when a reading lacks something new."""
+        wanting = asyncio.ensure_future(self._wanting.wait())
+        waits: list[asyncio.Future[Any]] = [wanting]
+        if self.lacking:
+            waits.append(asyncio.ensure_future(self.clock.sleep_until(until)))
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
+
     def _see(self, inventory: Inventory) -> None:
+        for told in inventory.passed_over:
+            _log.warning("passed-over %s", told)
+        if set(inventory.lacking) - set(self.lacking):
+            self._wanting.set()
+        self.lacking, self.passed_over = inventory.lacking, inventory.passed_over
         self._seen = _stamps(dict.fromkeys(inventory.paths, (0, 0)))
 
     def _servers_of(self, settings: Settings) -> dict[str, StapledServer]:

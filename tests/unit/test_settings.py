@@ -100,6 +100,16 @@ ERRORS: dict[str, tuple[str, str, str]] = {
         ":3:1: there is no server 'wb'",
         "did you mean 'web'?",
     ),
+    "responder_urls": (
+        '[[certificate]]\nchain = "c"\nresponder_urls = ["ftp://x/"]\n',
+        ":3:1: 'ftp://x/': not an http or https URL",
+        "http://ocsp.example.org/",
+    ),
+    "responder_overrides": (
+        '[keeper]\nresponder_overrides = { "*" = "http://" }\n',
+        ":2:1: '*': 'http://': no host in it",
+        "http://ocsp.example.org/",
+    ),
     "nginx without include": (
         '[[server]]\nname="n"\nkind = "nginx"\n',
         ":3:1: a server of kind 'nginx' needs include",

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 @click.option("--recheck", type=DURATION, help="Ask also that often between refreshes.")
 @click.option("--listen", metavar="HOST:PORT", help="Serve the status page and metrics here.")
 @click.option("--show-settings", is_flag=True, help="Print every key with its value, and end.")
+@click.option("--discover", is_flag=True, help="Print settings for what this machine has, and end.")
+@click.option("--root", type=click.Path(), default="/", help="Where --discover looks.")
 @click.option("--check", "check_only", is_flag=True, help="Read everything, say what it is; end.")
 @click.option("-v", "--verbose", is_flag=True, help="Log more.")
 @dry_run_option
@@ -41,6 +43,8 @@ def keep(
     *,
     config: str | None,
     show_settings: bool,
+    discover: bool,
+    root: str,
     check_only: bool,
     dry_run: bool,
     as_json: bool,
@@ -52,6 +56,13 @@ def keep(
     SIGHUP reads settings and certificates again; SIGTERM ends cleanly. `holdfast status` shows
     what is held.
     """
+    if discover:
+        from datetime import UTC, datetime
+
+        from holdfast.wiring_discover import discovered_settings
+
+        click.echo(discovered_settings(root, at=datetime.now(UTC)), nl=False)
+        return 0
     read = settings_reader(config, given, bare=show_settings)
     if show_settings:
         from holdfast.settings_shown import show_settings as shown
@@ -110,7 +121,7 @@ def _from_options(given: dict[str, Any]) -> Settings:
     import shlex
 
     from holdfast.errors import OperatorError
-    from holdfast.settings import CertificateTable, Settings
+    from holdfast.settings import USUAL_URL, CertificateTable, Settings, responder_url_problem
     from holdfast.settings_server import ServerTable
 
     if not given.get("state"):
@@ -118,6 +129,9 @@ def _from_options(given: dict[str, Any]) -> Settings:
             "--certificate without --state: where should the staple be kept?",
             hint="add --state DIR, a folder that is yours; it is made when it is not there",
         )
+    for url in given["urls"]:
+        if problem := responder_url_problem(url):
+            raise OperatorError(f"--responder-url {problem}", hint=USUAL_URL)
     servers = []
     if given.get("out"):
         try:
@@ -167,6 +181,7 @@ def _changed(settings: Settings, given: dict[str, Any]) -> Settings:
 
 async def _serve(read: Callable[[], Settings], *, as_json: bool) -> int:
     import asyncio
+    import logging
     import signal
 
     from holdfast.net.notify import Notify, given_sockets
@@ -175,6 +190,10 @@ async def _serve(read: Callable[[], Settings], *, as_json: bool) -> int:
     house = House(read, notify=Notify.from_environment(), sockets=given_sockets())
     _refuse_nothing(house)
     loop = asyncio.get_running_loop()
+    if not house.count and not house.lacking:
+        logging.getLogger("holdfast.keeper").warning(
+            "keeping nothing: no certificate is there yet; the places are watched"
+        )
     async with house:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, house.stop)
@@ -199,6 +218,7 @@ async def _look(read: Callable[[], Settings], *, dry_run: bool, as_json: bool) -
 
     house = House(read)
     _refuse_nothing(house)
+    _refuse_none_found(house)
     keeper = house.keeper
     await keeper.load()
     names = {entry.key: entry.name for entry in keeper.entries}
@@ -222,8 +242,29 @@ async def _look(read: Callable[[], Settings], *, dry_run: bool, as_json: bool) -
         asks = ", ".join(entry.subject.responder_urls) or "no responder: stapling does not apply"
         servers = ", ".join(h.name for h in entry.holders if h.name) or "the store only"
         printer.line(f"{entry.name}: asks {asks}; gives to {servers}")
-    printer.line(f"{len(keeper.entries)} certificates; the settings are good")
+    for told in house.passed_over:
+        printer.line(f"passed over: {told}")
+    for leaf in house.lacking:
+        name = leaf.names[0] if leaf.names else leaf.subject
+        where = ", ".join(leaf.issuer_urls)
+        printer.line(f"{name}: its issuer is in no file; the keeper will ask for it at {where}")
+    count = len(keeper.entries) + len(house.lacking)
+    printer.line(f"{count} certificate{'' if count == 1 else 's'}; the settings are good")
     return 0
+
+
+def _refuse_none_found(house: House) -> None:
+    """Settings that name places, in none of which a certificate is."""
+    from holdfast.errors import OperatorError
+
+    if house.count or house.lacking:
+        return
+    places = ", ".join(table.chain for table in house.settings.certificate)
+    raise OperatorError(
+        f"{places}: no certificate is there, so that nothing would be kept",
+        hint="name a fullchain.pem, or a folder or a pattern that has some now"
+        + "".join(f"; passed over: {told}" for told in house.passed_over[:3]),
+    )
 
 
 def _refuse_nothing(house: House) -> None:

@@ -6,7 +6,7 @@ takes an expired one and sends none; it stops at nextUpdate by itself. So the fi
 away: where there is no staple it holds one that ended in the year 2000 (`EndedBlank`), for which
 Hitch needs `ocsp-verify-staple = off`, its default; the keeper verifies better.
 
-With `ocsp-dir = ""` it leaves the asking to the keeper; otherwise, given a writable one, it asks the
+With `ocsp-dir = ""` it leaves the asking to the keeper; given a writable one, it asks the
 responder itself and sends what it got, and the keeper finds another staple there than its own.
 """
 

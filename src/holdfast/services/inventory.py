@@ -9,7 +9,7 @@ from __future__ import annotations
 import glob
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from holdfast.ocsp.certid import Subject
 from holdfast.pki import pem
 from holdfast.pki.certificate import Certificate
 from holdfast.pki.chain import find_issuer, order
+from holdfast.pki.kind import Kind
 from holdfast.plan.entry import Need
 
 CERTIFICATE_SUFFIXES = {".pem", ".crt", ".cer", ".der", ".cert"}
@@ -77,17 +78,31 @@ class Kept:
 
 @dataclass(frozen=True, slots=True)
 class Inventory:
-    """`paths`: every file that was read, or looked for: a change there calls for a new reading."""
+    """`paths`: every file that was read, or looked for: a change there calls for a new reading.
+
+    `lacking`: certificates whose issuer was not found, but which say where it is (AIA).
+    `passed_over`: what was met in folders and could not be read, as text.
+    """
 
     kept: tuple[Kept, ...]
     problems: tuple[HoldfastError, ...] = ()
     paths: frozenset[Path] = frozenset()
+    lacking: tuple[Certificate, ...] = ()
+    passed_over: tuple[str, ...] = ()
 
 
-def read_inventory(specified: Iterable[CertificateFiles], *, always_ask: bool = False) -> Inventory:
+def read_inventory(
+    specified: Iterable[CertificateFiles],
+    *,
+    always_ask: bool = False,
+    issuers: Sequence[Certificate] = (),
+) -> Inventory:
     """Read every file that `specified` names. `always_ask`: also without a responder URL, because
-    the source knows another way (an override for all, stored responses)."""
+    the source knows another way (an override for all, stored responses). `issuers`: looked at last.
+    """
     found: list[Kept] = []
+    lacking: list[Certificate] = []
+    passed_over: list[str] = []
     problems: list[HoldfastError] = []
     paths: set[Path] = set()
     for one in specified:
@@ -100,47 +115,79 @@ def read_inventory(specified: Iterable[CertificateFiles], *, always_ask: bool = 
         paths.update([*files, *_folders(one.chain, files)])
         paths.update([Path(one.issuer)] if one.issuer else [])
         single = not (_is_pattern(one.chain) or os.path.isdir(one.chain))
-        found += _kept(one, files, extra, single, problems)
+        reading = _Reading(one, single, extra, tuple(issuers), problems, lacking, passed_over)
+        found += reading.kept(files)
     if always_ask:
         found = [replace(kept, applicable=True) for kept in found]
-    return Inventory(tuple(_named_apart(_merged(found))), tuple(problems), frozenset(paths))
+    return Inventory(
+        tuple(_named_apart(_merged(found))),
+        tuple(problems),
+        frozenset(paths),
+        tuple(dict.fromkeys(lacking)),
+        tuple(passed_over),
+    )
 
 
-def _kept(
-    one: CertificateFiles,
-    files: list[Path],
-    extra: tuple[Certificate, ...],
-    single: bool,
-    problems: list[HoldfastError],
-) -> Iterator[Kept]:
-    read: list[tuple[Path, tuple[Certificate, ...]]] = []
-    for path in files:
-        try:
-            read.append((path, _certificates(path)))
-        except HoldfastError as error:
-            # a folder holds keys and other things too
-            if single or _is_pattern(one.chain):
-                problems.append(error)
-    pool = [
-        certificate for _, certificates in read for certificate in certificates if certificate.is_ca
-    ]
-    for path, certificates in read:
-        leaf = order(certificates).leaf
-        if leaf.is_ca and not single:
-            continue
-        issuer = order(certificates, extra=extra).issuer or find_issuer(leaf, pool)
-        if issuer is None:
-            problems.append(
-                OperatorError(
-                    f"{path}: the issuer of {leaf.subject} is not in it",
-                    hint=f'add the issuer "{leaf.issuer}" to the file, or name its file with '
-                    "`issuer = ` (on the command line: --issuer)",
-                )
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """One `[[certificate]]` that is being read, and where its troubles go."""
+
+    one: CertificateFiles
+    single: bool
+    extra: tuple[Certificate, ...]
+    issuers: tuple[Certificate, ...]
+    problems: list[HoldfastError]
+    lacking: list[Certificate]
+    passed_over: list[str]
+
+    def kept(self, files: list[Path]) -> Iterator[Kept]:
+        read = list(self._read(files))
+        pool = [certificate for _, several in read for certificate in several if certificate.is_ca]
+        for path, certificates in read:
+            leaf = order(certificates).leaf
+            if leaf.is_ca and not self.single:
+                continue
+            issuer = order(certificates, extra=self.extra).issuer
+            issuer = issuer or find_issuer(leaf, pool) or find_issuer(leaf, self.issuers)
+            if issuer is None:
+                self._without(path, leaf)
+                continue
+            subject = Subject.of(leaf, issuer, self.one.responder_urls)
+            name = self.one.name if self.single else None
+            yield Kept.of(subject, name=name, servers=self.one.servers, need=self.one.need)
+
+    def _read(self, files: list[Path]) -> Iterator[tuple[Path, tuple[Certificate, ...]]]:
+        for path in files:
+            try:
+                yield path, _certificates(path)
+            except HoldfastError as error:
+                if self.single or _is_pattern(self.one.chain):
+                    self.problems.append(error)
+                elif not _holds_something_else(path):
+                    self.passed_over.append(error.message)
+
+    def _without(self, path: Path, leaf: Certificate) -> None:
+        if any(url.lower().startswith(("http://", "https://")) for url in leaf.issuer_urls):
+            self.lacking.append(leaf)
+            return
+        self.problems.append(
+            OperatorError(
+                f"{path}: the issuer of {leaf.subject} is not in it",
+                hint=f'add the issuer "{leaf.issuer}" to the file, or name its file with '
+                "`issuer = ` (on the command line: --issuer)",
             )
-            continue
-        subject = Subject.of(leaf, issuer, one.responder_urls)
-        name = one.name if single else None
-        yield Kept.of(subject, name=name, servers=one.servers, need=one.need)
+        )
+
+
+def _holds_something_else(path: Path) -> bool:
+    """True for keys and the like, which a folder of certificates may hold too."""
+    try:
+        return all(
+            block.kind not in (Kind.CERTIFICATE, Kind.UNKNOWN)
+            for block in pem.decode(read_bounded(path), name=str(path))
+        )
+    except HoldfastError:
+        return False
 
 
 def _files(place: str) -> list[Path]:

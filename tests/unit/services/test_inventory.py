@@ -134,3 +134,32 @@ def test_k19_must_staple_needs_it_most(tmp_path: Path) -> None:
     assert inventory(files).kept[0].need is Need.MUST
     lenient = CertificateFiles(chain=str(tmp_path / "x.pem"), need=Need.LENIENT)
     assert inventory(lenient).kept[0].need is Need.LENIENT
+
+
+def test_k16_without_the_issuer_it_is_lacking_where_the_certificate_says_where(
+    tmp_path: Path,
+) -> None:
+    server = a_server(
+        ISSUING, "x.test", responder_urls=URLS, issuer_urls=("http://ca.test/issuing.der",)
+    )
+    (tmp_path / "leaf.pem").write_bytes(server.pem)
+    files = CertificateFiles(chain=str(tmp_path / "leaf.pem"))
+    found = inventory(files)
+    assert (found.kept, found.problems) == ((), ())
+    assert found.lacking == (server.certificate,)
+    assert read_inventory([files], issuers=[ROOT.certificate]).lacking, "only by its signature"
+    again = read_inventory([files], issuers=[ISSUING.certificate])
+    assert again.lacking == ()
+    assert again.kept[0].subject.issuer == ISSUING.certificate
+
+
+def test_a_folders_file_that_cannot_be_read_is_told_and_a_key_is_not(tmp_path: Path) -> None:
+    server = a_server(ISSUING, "x.test", responder_urls=URLS)
+    (tmp_path / "x.pem").write_bytes(server.fullchain_pem)
+    (tmp_path / "key.pem").write_bytes(server.key_pem())
+    (tmp_path / "spoilt.pem").write_bytes(server.pem[:200])
+    found = inventory(CertificateFiles(chain=str(tmp_path)))
+    assert len(found.kept) == 1
+    assert found.problems == ()
+    (told,) = found.passed_over
+    assert "spoilt.pem" in told
