@@ -193,7 +193,7 @@ class Year:
 
 def a_year(mould: Mould, *, days: int = 365, seed: int = 1) -> Year:
     """One certificate, a fault of up to two days in each of its windows, a restart a fortnight."""
-    dice = random.Random(seed)  # noqa: S311 - a simulation
+    dice = random.Random(seed)
     world = Simulation(mould, responders=1, window=WEEK)
     world.add(7, None, AT)
     begin, count = AT + DAY, 0
@@ -231,7 +231,7 @@ class Outage:
 
 def an_outage(mould: Mould, *, certificates: int = 100_000, one_in: int = 20) -> Outage:
     """All responders down for a week, and two days of recovery."""
-    dice = random.Random(2)  # noqa: S311 - a simulation
+    dice = random.Random(2)
     world = Simulation(mould, responders=RESPONDERS, window=WEEK)
     planned = certificates // one_in
     down, up = AT + DAY, AT + DAY + WEEK
