@@ -1,9 +1,10 @@
 """Apache, nginx, HAProxy and our proxy with the keeper: every experiment of the matrix, one table.
 
 Each cell is measured by handshakes with the real server before a scripted responder, while time is
-moved; the first row is handshakes by the clock: their 99th percentile while the responder hangs,
-over that while it is healthy, the median of rounds by turns, from a client process of its own. A cell in brackets is
-one that the server's own code makes impossible. Exit code 1 when a cell does not hold.
+moved; the first row is handshakes by the clock: their 99th percentile where the responder hangs,
+over that where it is healthy. Both kinds of stand run at once, in processes of their own, and are
+asked by turns, so that a busy machine slows both. A cell in brackets is one that the server's own
+code makes impossible. Exit code 1 when a cell does not hold.
 """
 
 from __future__ import annotations
@@ -39,8 +40,8 @@ PAST_APACHES_CACHE = timedelta(seconds=25)  # so that it asks the relay within t
 
 def main() -> int:
     options = _arguments()
-    if options.client:
-        return asyncio.run(_client())
+    if options.stand:
+        return asyncio.run(_stand(options.stand))
     logging.disable(logging.CRITICAL)  # faults are what it is about
     from support.servers.rows import ROWS, random_faults
 
@@ -48,7 +49,7 @@ def main() -> int:
         return await random_faults(folder, handshakes=options.handshakes)
 
     async def speed(folder: Path) -> Cells:
-        return await _speed(folder, rounds=options.rounds, count=options.count)
+        return await _speed(rounds=options.rounds, count=options.count)
 
     experiments: dict[str, Callable[[Path], Any]] = {SPEED: speed, **ROWS, RANDOM: at_random}
     chosen = {name: run for name, run in experiments.items() if options.row in name}
@@ -66,13 +67,13 @@ def main() -> int:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", action="store_true", help="print JSON")
-    parser.add_argument("--rounds", type=int, default=7, help="of handshakes by the clock")
-    parser.add_argument("--count", type=int, default=200, help="handshakes of a round")
+    parser.add_argument("--rounds", type=int, default=10, help="of handshakes by the clock")
+    parser.add_argument("--count", type=int, default=100, help="handshakes of a round")
     parser.add_argument(
         "--handshakes", type=int, default=2000, help="with each server under random faults"
     )
     parser.add_argument("--row", default="", help="only the rows whose name holds this")
-    parser.add_argument("--client", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--stand", help=argparse.SUPPRESS)
     return parser.parse_args()
 
 
@@ -106,84 +107,98 @@ def _shown(cell: Cell) -> str:
 # -- handshakes by the clock ----------------------------------------------------------------------
 
 
-async def _speed(folder: Path, *, rounds: int, count: int) -> Cells:
-    from support.servers.ground import World
+async def _speed(*, rounds: int, count: int) -> Cells:
+    """`rounds` of `count` handshakes with each server of a healthy stand and of a hanging one."""
     from support.servers.rows import Cell
 
-    taken: dict[tuple[str, str], list[float]] = {}
-    async with World(folder) as world:
-        await world.respond(window=timedelta(days=7))
-        await world.keep()
-        await world.serve()
-        client = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "bench.servers", "--client"),
-            cwd=ROOT,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            limit=1 << 20,
-        )
-        try:
-            for turn in range(rounds + 1):
-                for kind in world.machines:
-                    for fault in ("good", "hang") if turn % 2 else ("hang", "good"):
-                        await world.respond(fault=fault, window=timedelta(days=7))
-                        world.keeper.refresh()
-                        await world.calm()
-                        asking = fault == "hang"
-                        sample = await _sample(world, client, kind, count, asking=asking)
+    stands = [await _started(fault) for fault in ("good", "hang")]
+    taken: dict[str, tuple[list[float], list[float]]] = {}
+    try:
+        ports = [json.loads(await _line(stand)) for stand in stands]
+        for turn in range(rounds + 1):
+            for stand in stands:
+                await _line(stand, b"time\n")
+            for kind in ports[0]:
+                samples = taken.setdefault(kind, ([], []))
+                for number in range(count):
+                    for which in (0, 1) if number % 2 else (1, 0):
+                        milliseconds = await _milliseconds(ports[which][kind])
                         if turn:  # the first warms up
-                            taken.setdefault((kind, fault), []).append(_p99(sample))
-        finally:
-            client.kill()
-            await client.wait()
+                            samples[which].append(milliseconds)
+    finally:
+        for stand in stands:
+            assert stand.stdin is not None
+            stand.stdin.close()
+            await stand.wait()
     cells = {}
-    for kind in world.machines:
-        healthy, hanging = taken[kind, "good"], taken[kind, "hang"]
-        ratio = statistics.median(h / g for g, h in zip(healthy, hanging, strict=True))
-        medians = f"{statistics.median(hanging):.1f} of {statistics.median(healthy):.1f} ms"
-        said = f"{ratio:.2f} ({medians})"
-        cells[kind] = Cell(ratio <= MOST, said)
+    for kind, samples in taken.items():
+        healthy, hanging = (statistics.quantiles(sample, n=100)[98] for sample in samples)
+        said = f"{hanging / healthy:.2f} ({hanging:.1f} of {healthy:.1f} ms)"
+        cells[kind] = Cell(hanging / healthy <= MOST, said)
     return cells
 
 
-async def _sample(
-    world: World, client: asyncio.subprocess.Process, kind: str, count: int, *, asking: bool
-) -> list[float]:
-    """Milliseconds of `count` handshakes; `asking`: while the keeper asks again and again."""
-    assert client.stdin is not None
-    assert client.stdout is not None
-    world.shift.by(PAST_APACHES_CACHE)
-    client.stdin.write(f"{world.machines[kind].port('site')} {count}\n".encode())
-    await client.stdin.drain()
-    answer = asyncio.ensure_future(client.stdout.readline())
-    while not answer.done():
-        if asking:
-            world.keeper.refresh()
-        await asyncio.wait([answer], timeout=0.2)
-    sample: list[float] = json.loads(await answer)
-    return sample
-
-
-def _p99(sample: list[float]) -> float:
-    return statistics.quantiles(sample, n=100)[98]
-
-
-async def _client() -> int:
-    """Lines of "port count" in, lists of milliseconds out; each handshake must be stapled."""
+async def _milliseconds(port: int) -> float:
+    """One handshake, which must be stapled, from dialling on."""
     from holdfast.net.dial import Address
     from holdfast.net.probe import probe
 
-    for line in sys.stdin:
-        port, count = map(int, line.split())
-        address = Address(socket.AF_INET, "127.0.0.1", port)
-        sample = []
-        for _ in range(count):
-            begun = time.perf_counter()
-            seen = await probe(address, server_name="localhost")
-            sample.append((time.perf_counter() - begun) * 1000)
-            assert seen.staple is not None, seen.error
-        print(json.dumps(sample), flush=True)
+    begun = time.perf_counter()
+    seen = await probe(Address(socket.AF_INET, "127.0.0.1", port), server_name="localhost")
+    taken = (time.perf_counter() - begun) * 1000
+    assert seen.staple is not None, seen.error
+    return taken
+
+
+async def _started(fault: str) -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "bench.servers", "--stand", fault),
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+
+
+async def _line(stand: asyncio.subprocess.Process, said: bytes = b"") -> bytes:
+    assert stand.stdin is not None
+    assert stand.stdout is not None
+    stand.stdin.write(said)
+    await stand.stdin.drain()
+    line = await stand.stdout.readline()
+    assert line, "the stand has ended"
+    return line
+
+
+async def _stand(fault: str) -> int:
+    """All servers, stapled; then `fault`, with the keeper asking again and again where it hangs.
+
+    Each line of stdin moves the time; its end is the end.
+    """
+    logging.disable(logging.CRITICAL)
+    from support.servers.ground import World
+
+    with tempfile.TemporaryDirectory(prefix="holdfast-bench-") as folder:
+        async with World(Path(folder)) as world:
+            await world.respond(window=timedelta(days=7))
+            await world.keep()
+            await world.serve()
+            await world.calm()
+            await world.respond(fault=fault)
+            asking = asyncio.create_task(_ask_for_ever(world)) if fault == "hang" else None
+            ports = {kind: machine.port("site") for kind, machine in world.machines.items()}
+            print(json.dumps(ports), flush=True)
+            while await asyncio.to_thread(sys.stdin.readline):
+                world.shift.by(PAST_APACHES_CACHE)
+                print("moved", flush=True)
+            if asking is not None:
+                asking.cancel()
     return 0
+
+
+async def _ask_for_ever(world: World) -> None:
+    while True:
+        world.keeper.refresh()
+        await asyncio.sleep(0.1)
 
 
 if __name__ == "__main__":
