@@ -22,8 +22,9 @@ class ServerTable(Struct, frozen=True, kw_only=True):
     kind: Annotated[
         str,
         Meta(
-            description="files, command, nginx, haproxy, lighttpd, hitch, exim, envoy (files by "
-            "another name), h2o or proxy (nothing to do: they read the state folder)"
+            description="files, command, nginx, apache (mod_ssl), apache-md (mod_md), haproxy, "
+            "lighttpd, hitch, exim, envoy (files by another name), h2o or proxy (nothing to do: "
+            "they read the state folder)"
         ),
     ]
     file: Annotated[str, Meta(description="where: {name}, {serial} and {key} are filled in")] = ""
@@ -51,15 +52,22 @@ class ServerTable(Struct, frozen=True, kw_only=True):
         str,
         Meta(description="nginx: the file that its server block includes; as file is filled"),
     ] = ""
+    cache_timeout: Annotated[
+        timedelta, Meta(description="apache: its SSLStaplingStandardCacheTimeout")
+    ] = timedelta(seconds=20)
+    store: Annotated[str, Meta(description="apache-md: its MDStoreDir; empty: /etc/apache2/md")] = (
+        ""
+    )
     program: Annotated[
-        str, Meta(description="nginx, hitch, lighttpd: the program; empty: by its name")
+        str, Meta(description="apache-md, nginx, hitch, lighttpd: the program; empty: by its name")
     ] = ""
     config: Annotated[
         str, Meta(description="nginx, hitch, lighttpd: its configuration; empty: the usual")
     ] = ""
     prefix: Annotated[str, Meta(description="nginx: its prefix, as by -p; empty: its own")] = ""
     pid_file: Annotated[
-        str, Meta(description="nginx, hitch, lighttpd: empty: the configuration's or the usual")
+        str,
+        Meta(description="apache-md, nginx, hitch, lighttpd: empty: the configuration's or usual"),
     ] = ""
     test: Annotated[
         list[str], Meta(description="instead of the program's own test of its configuration: words")
@@ -75,11 +83,15 @@ class ServerTable(Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, slots=True)
 class ServerKind:
-    """The keys that a kind reads beside name, kind and prove; those it needs, with a hint."""
+    """The keys that a kind reads beside name, kind and prove; those it needs, with a hint.
+
+    `asks`: it asks the keeper's relay, which must listen.
+    """
 
     says: str
     keys: tuple[str, ...] = ()
     needs: Mapping[str, str] = field(default_factory=dict)
+    asks: bool = False
 
 
 _FILE = ("file", "encoding", "mode")
@@ -100,6 +112,12 @@ KINDS: dict[str, ServerKind] = {
             "include": 'add include = "/etc/nginx/holdfast/{name}.conf", and '
             "`include /etc/nginx/holdfast/NAME.conf*;` to the server block"
         },
+    ),
+    "apache": ServerKind("mod_ssl asks the relay", ("cache_timeout",), asks=True),
+    "apache-md": ServerKind(
+        "mod_md's store, then a graceful restart",
+        ("store", "file", "program", "pid_file", "test", "reload", "deadline"),
+        asks=True,
     ),
     "haproxy": ServerKind(
         ".ocsp files and sockets",
@@ -129,5 +147,5 @@ def keys_of(kind: str) -> tuple[str, ...] | None:
     return None if known is None else ("name", "kind", "prove", *known.keys)
 
 
-PLACES_OF_FILES = ("file", "crt", "include", "config", "prefix", "pid_file")
+PLACES_OF_FILES = ("file", "crt", "include", "config", "prefix", "pid_file", "store")
 COMMANDS = ("run", "run_on_withdraw", "test", "reload")

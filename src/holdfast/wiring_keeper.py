@@ -27,12 +27,14 @@ from holdfast.ocsp.policy import Policy
 from holdfast.pki.certificate import Certificate
 from holdfast.plan.entry import Need, Rules
 from holdfast.seams import Clock, Source, StapledServer
+from holdfast.servers.relay_shelf import RelayShelf
 from holdfast.services.attended import Attended, Gate
 from holdfast.services.control import SOCKET, Control
 from holdfast.services.inventory import CertificateFiles, Inventory, read_inventory
 from holdfast.services.keeper import Keeper
 from holdfast.services.keeper_page import KeeperPage
 from holdfast.services.own_clock import OwnClock
+from holdfast.services.relay import Relay, beside
 from holdfast.settings import Settings, parse_address
 from holdfast.settings_server import ServerTable
 from holdfast.sources.circuit import Circuits
@@ -162,6 +164,7 @@ class House:
         self.names = Names()
         self._tables: dict[str, ServerTable] = {}
         self._servers: dict[str, StapledServer] = {}
+        self._shelf = RelayShelf(clock=self.clock)
         self._pace = pace_of(self.settings)
         self._stack = AsyncExitStack()
         self._seen: dict[Path, tuple[int, int]] = {}
@@ -284,16 +287,28 @@ class House:
 
     async def _listen(self) -> None:
         page = KeeperPage(self.keeper, now=self.clock.now, ready=lambda: self.attended.ready)
+        relay = Relay(
+            self._shelf.held,
+            clock=self.clock,
+            freshness=rules_of(self.settings).freshness,
+            starting=self._starting,
+        )
+        handler = beside(relay, page)
         address = parse_address(self.settings.keeper.listen)
         if self._sockets:  # from a socket unit: they stand for `listen`
             sockets = [given.socket for given in self._sockets]
-            self._page = await serve_on(sockets, page, clock=self.clock)
+            self._page = await serve_on(sockets, handler, clock=self.clock)
         elif address is not None:
             host = address[0] or "0.0.0.0"  # noqa: S104
-            self._page = await serve(host, address[1], page, clock=self.clock)
+            self._page = await serve(host, address[1], handler, clock=self.clock)
         else:
             return
         self._stack.push_async_callback(self._page.close)
+
+    def _starting(self) -> bool:
+        """Whether what the store holds may still be on its way to the relay."""
+        begun = self.keeper.started_at
+        return begun is None or not self.keeper.loaded or self.clock.now() - begun < SETTLING
 
     async def _watch(self) -> None:
         """Reload when a certificate's file has changed."""
@@ -350,7 +365,7 @@ class House:
             known = self._servers.get(table.name)
             same = self._tables.get(table.name) == table and pace == self._pace
             if known is None or not same:
-                known = server_of(table, self.names, clock=self.clock, pace=pace)
+                known = server_of(table, self.names, clock=self.clock, pace=pace, shelf=self._shelf)
             if known is not None:
                 servers[table.name] = known
         self._tables = {table.name: table for table in settings.server}

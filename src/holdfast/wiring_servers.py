@@ -11,12 +11,16 @@ from holdfast.net.clock import SystemClock
 from holdfast.ocsp.certid import CertID
 from holdfast.plan.reloading import USUAL_PACE, Pace
 from holdfast.seams import Clock, StapledServer
+from holdfast.servers import apache_md
+from holdfast.servers.apache import ApacheServer
+from holdfast.servers.apache_md import ApacheMdServer
 from holdfast.servers.command import CommandServer
 from holdfast.servers.files import FilesServer
 from holdfast.servers.haproxy import HaproxyServer
 from holdfast.servers.hitch import hitch_server
 from holdfast.servers.lighttpd import lighttpd_server
 from holdfast.servers.nginx import nginx_server
+from holdfast.servers.relay_shelf import RelayShelf
 from holdfast.servers.reloaded import ReloadedServer
 from holdfast.services.inventory import Inventory
 from holdfast.services.proof import Proof
@@ -25,7 +29,9 @@ from holdfast.settings_server import HAPROXY_SOCKET, ServerTable
 
 _log = logging.getLogger("holdfast.keeper")
 
-FedServer = CommandServer | FilesServer | HaproxyServer | ReloadedServer
+FedServer = (
+    ApacheServer | ApacheMdServer | CommandServer | FilesServer | HaproxyServer | ReloadedServer
+)
 
 
 class Names:
@@ -45,12 +51,38 @@ class Names:
 
 
 def server_of(
-    table: ServerTable, names: Names, *, clock: Clock | None = None, pace: Pace = USUAL_PACE
+    table: ServerTable,
+    names: Names,
+    *,
+    clock: Clock | None = None,
+    pace: Pace = USUAL_PACE,
+    shelf: RelayShelf | None = None,
 ) -> FedServer | None:
-    """The server of one table; None where there is nothing to do."""
+    """The server of one table; None where there is nothing to do. `shelf`: the relay's, where one
+    listens."""
     clock = clock or SystemClock()
+    shelf = shelf or RelayShelf(clock=clock)
     deadline = table.deadline.total_seconds()
     match table.kind:
+        case "apache":
+            return ApacheServer(
+                table.name, shelf=shelf, clock=clock, cache_timeout=table.cache_timeout
+            )
+        case "apache-md":
+            return ApacheMdServer(
+                table.name,
+                shelf=shelf,
+                clock=clock,
+                store=table.store or apache_md.STORE,
+                file=table.file,
+                name_of=names,
+                program=table.program or apache_md.PROGRAM,
+                pid_file=table.pid_file or apache_md.PID_FILE,
+                test=table.test,
+                reload=table.reload,
+                deadline=deadline,
+                pace=pace,
+            )
         case "haproxy":
             return HaproxyServer(
                 table.name,
@@ -129,18 +161,24 @@ def pace_of(settings: Settings) -> Pace:
     return Pace(interval=settings.keeper.reload_interval)
 
 
-def files_of(server: FedServer) -> FilesServer:
-    """Where `server`'s staples lie."""
-    return server if isinstance(server, FilesServer) else server.files
+def files_of(server: FedServer) -> FilesServer | None:
+    """Where `server`'s staples lie; None where they do not, but are asked for."""
+    match server:
+        case ApacheServer():
+            return None
+        case FilesServer():
+            return server
+        case _:
+            return server.files
 
 
 def refuse_shared_files(settings: Settings, inventory: Inventory, names: Names) -> None:
     """`OperatorError` when two certificates would be written to one file."""
     for table in settings.server:
         server = server_of(table, names)
-        if server is None:
+        files = None if server is None else files_of(server)
+        if files is None:
             continue
-        files = files_of(server)
         taken: dict[Path, str] = {}
         for kept in inventory.kept:
             if table.name not in kept.servers:
@@ -173,7 +211,7 @@ def remove_moved(
         if not isinstance(server, FedServer) or not isinstance(same_name, FedServer):
             continue
         old, new = files_of(server), files_of(same_name)
-        if old is new:
+        if old is None or new is None or old is new:
             continue
         for kept in inventory.kept:
             certid = kept.subject.certid

@@ -120,6 +120,8 @@ async def _from_server(
     server: FedServer, kept: Kept, names: Names, at: datetime, dry_run: bool
 ) -> list[Taken]:
     files = files_of(server)
+    if files is None:  # it asks the keeper, so without one it has nothing
+        return []
     certid = kept.subject.certid
     path = files.path(certid)
     blank = path.exists() and (path.stat().st_size == 0 or files.is_blank(path))
@@ -151,7 +153,10 @@ def _from_store(store: FileStore, kept: Kept, dry_run: bool) -> Taken:
 
 def _current_at(server: FedServer, kept: Kept, settings: Settings, at: datetime) -> bool:
     """True when the server's own file holds a staple that may be sent at `at`."""
-    return _proved(files_of(server).path(kept.subject.certid), kept.subject, settings, at)
+    files = files_of(server)
+    if files is None:
+        return False
+    return _proved(files.path(kept.subject.certid), kept.subject, settings, at)
 
 
 def _proved(path: Path, subject: Subject, settings: Settings, at: datetime) -> bool:

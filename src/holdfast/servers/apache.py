@@ -20,7 +20,7 @@ from holdfast.ocsp.certid import CertID
 from holdfast.ocsp.staple import Staple
 from holdfast.ocsp.statuses import Good, Revoked
 from holdfast.seams import Clock
-from holdfast.servers.relay_shelf import RelayShelf
+from holdfast.servers.relay_shelf import RelayShelf, Turns
 
 CACHE_TIMEOUT = timedelta(seconds=20)  # a recheck of 30 s, and this, is less than a minute (K11)
 SLACK = timedelta(milliseconds=250)  # between the relay's answer and Apache's cache
@@ -28,6 +28,8 @@ SLACK = timedelta(milliseconds=250)  # between the relay's answer and Apache's c
 
 class ApacheServer:
     """Implements `StapledServer`. `cache_timeout`: what Apache's configuration says."""
+
+    patient = True
 
     def __init__(
         self,
@@ -41,26 +43,31 @@ class ApacheServer:
         self._shelf = shelf
         self._clock = clock
         self._cache_timeout = cache_timeout
+        self._turns = Turns(name)
 
     async def deliver(self, staple: Staple, /) -> None:
         refuse_unknown(self.name, staple)
-        if staple.this_update > self._clock.now():
+        turn = self._turns.take(staple.certid)
+        while staple.this_update > self._clock.now():
             await self._clock.sleep_until(staple.this_update)
+            self._turns.check(staple.certid, turn)
         self._shelf.put(self.name, staple)
-        await self._dropped(staple.certid)
+        await self._dropped(staple.certid, turn)
 
     async def withdraw(self, certid: CertID, /) -> None:
+        turn = self._turns.take(certid)
         self._shelf.remove(self.name, certid)
-        await self._dropped(certid)
+        await self._dropped(certid, turn)
         self._shelf.forget(certid)
 
-    async def _dropped(self, certid: CertID) -> None:
+    async def _dropped(self, certid: CertID, turn: int) -> None:
         """Return when Apache has forgotten what the relay answered before."""
         while (answered := self._shelf.answered_else(certid)) is not None:
             until = answered + self._cache_timeout + SLACK
             if self._clock.now() >= until:
                 return
             await self._clock.sleep_until(until)
+            self._turns.check(certid, turn)
 
 
 def refuse_unknown(server: str, staple: Staple) -> None:

@@ -35,7 +35,7 @@ from holdfast.servers.apache import refuse_unknown
 from holdfast.servers.daemon import Master
 from holdfast.servers.files import READABLE, FilesServer, NameOf
 from holdfast.servers.program import DEADLINE, run_program
-from holdfast.servers.relay_shelf import RelayShelf
+from holdfast.servers.relay_shelf import RelayShelf, Turns
 from holdfast.servers.reloaded import ReloadedServer, failed
 from holdfast.servers.reloads import Change
 
@@ -52,6 +52,8 @@ class ApacheMdServer:
     `test` and `reload` replace Debian's `apache2ctl -t` and SIGUSR1 for the process of `pid_file`,
     for a keeper that is not root. `file`: where the DER lies; empty: in the store.
     """
+
+    patient = True
 
     def __init__(
         self,
@@ -71,6 +73,7 @@ class ApacheMdServer:
     ) -> None:
         self.name = name
         self._shelf, self._clock = shelf, clock
+        self._turns = Turns(name)
         layout = MdLayout(
             FilesServer(name, file=file or f"{store}/holdfast/{{key}}.der", name_of=name_of),
             store=Path(store),
@@ -104,12 +107,15 @@ class ApacheMdServer:
                 f"{staple.subject.name}",
                 hint='let mod_ssl staple it: SSLUseStapling and kind = "apache"',
             )
-        if staple.this_update > self._clock.now():
+        turn = self._turns.take(staple.certid)
+        while staple.this_update > self._clock.now():
             await self._clock.sleep_until(staple.this_update)
+            self._turns.check(staple.certid, turn)
         self._shelf.put(self.name, staple)
         await self._reloaded.deliver(staple)
 
     async def withdraw(self, certid: CertID, /) -> None:
+        self._turns.take(certid)
         self._shelf.remove(self.name, certid)
         await self._reloaded.withdraw(certid)
         self._shelf.forget(certid)

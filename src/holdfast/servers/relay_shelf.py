@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from holdfast.errors import DeliveryError
 from holdfast.ocsp.certid import CertID, Subject
 from holdfast.ocsp.staple import Staple
 from holdfast.seams import Clock
@@ -87,3 +88,20 @@ class RelayShelf:
             if slot.is_for(certid):
                 return slot
         return None
+
+
+class Turns:
+    """Of the calls for one certificate the last counts; an earlier that waits is overtaken."""
+
+    def __init__(self, server: str) -> None:
+        self._server = server
+        self._last: dict[str, int] = {}
+
+    def take(self, certid: CertID) -> int:
+        turn = self._last[certid.key] = self._last.get(certid.key, 0) + 1
+        return turn
+
+    def check(self, certid: CertID, turn: int) -> None:
+        """`DeliveryError` when another call has come since."""
+        if self._last[certid.key] != turn:
+            raise DeliveryError(f"{self._server}: overtaken by a newer change")

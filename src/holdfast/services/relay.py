@@ -107,7 +107,7 @@ class Relay:
 
     async def _in_a_moment(self, certid: CertID) -> Reply:
         until = self._clock.monotonic() + PATIENCE
-        while self._starting() and self._clock.monotonic() < until:
+        while self._clock.monotonic() < until:
             await asyncio.sleep(LOOK_EVERY)
             reply = self._stapled(certid)
             if reply is not None:

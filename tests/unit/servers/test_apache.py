@@ -9,7 +9,7 @@ from datetime import timedelta
 import pytest
 
 from holdfast.errors import DeliveryError
-from holdfast.ocsp.statuses import Unknown
+from holdfast.ocsp.statuses import Revoked, Unknown
 from holdfast.servers.apache import SLACK, ApacheServer, apache_snippet
 from holdfast.servers.relay_shelf import RelayShelf
 from support.clock import FakeClock
@@ -79,6 +79,31 @@ def test_a_staple_from_the_future_is_not_answered_before_its_time() -> None:
         assert shelf.held(CERTID) is early
         clock.advance(20 * SECOND + SLACK)
         await task
+
+    asyncio.run(play())
+
+
+@pytest.mark.parametrize("ahead", [0, 60])
+def test_k11_a_later_call_overtakes_one_that_waits(ahead: int) -> None:
+    """What is overtaken says so, and changes nothing when it wakes."""
+
+    async def play() -> None:
+        clock = FakeClock(AT)
+        server, shelf = made(clock)
+        await server.deliver(DESK.staple())
+        shelf.held(CERTID)
+        waiting = asyncio.create_task(server.deliver(DESK.staple(AT + ahead * SECOND)))
+        await clock.until_asleep()
+        revoked = DESK.staple(AT - SECOND, status=Revoked(AT - SECOND, None))
+        later = asyncio.create_task(server.deliver(revoked))
+        await clock.settle()
+        assert shelf.held(CERTID) is revoked
+        clock.advance(20 * SECOND + SLACK)
+        await later
+        clock.advance(60 * SECOND)
+        with pytest.raises(DeliveryError, match="overtaken"):
+            await waiting
+        assert shelf.held(CERTID) is revoked
 
     asyncio.run(play())
 
