@@ -50,7 +50,9 @@ def test_certbot_and_acme_sh(root: Path) -> None:
     live = root / "etc/letsencrypt/live/a.test"
     live.mkdir(parents=True)
     (live / "fullchain.pem").symlink_to("../../archive/a.test/fullchain1.pem")
-    placed(root, "/root/.acme.sh/b.test_ecc/fullchain.cer", a_certificate("b.test").fullchain_pem)
+    placed(
+        root, "/home/me/.acme.sh/b.test_ecc/fullchain.cer", a_certificate("b.test").fullchain_pem
+    )
     quiet = a_certificate("quiet.test", ())
     placed(root, "/etc/letsencrypt/live/quiet.test/fullchain.pem", quiet.fullchain_pem)
     placed(root, "/etc/letsencrypt/live/spoilt.test/fullchain.pem", "nothing")
@@ -58,7 +60,7 @@ def test_certbot_and_acme_sh(root: Path) -> None:
     chains = [one["chain"] for one in document["certificate"]]
     assert chains == [
         str(live / "fullchain.pem"),
-        str(root / "root/.acme.sh/b.test_ecc/fullchain.cer"),
+        str(root / "home/me/.acme.sh/b.test_ecc/fullchain.cer"),
     ]
     assert "quiet.test/fullchain.pem (certbot): not applicable: it names no OCSP responder" in text
     assert "spoilt.test/fullchain.pem (certbot): " in text

@@ -34,7 +34,8 @@ APACHE = (
 )
 HAPROXY = ("/etc/haproxy/haproxy.cfg", "/etc/haproxy/conf.d/*.cfg")
 CERTBOT = "/etc/letsencrypt/live/*/fullchain.pem"
-ACME_SH = ("/root/.acme.sh/*/fullchain.cer", "/home/*/.acme.sh/*/fullchain.cer")
+HOMES = ("/root", "/home/*")
+ACME_SH = ".acme.sh/*/fullchain.cer"
 _NOT_CRT = (".key", ".ocsp", ".issuer", ".sctl", ".dh")
 
 Parse = Callable[[str], Iterator[Statement]]
@@ -74,8 +75,8 @@ def look_around(root: str | os.PathLike[str] = "/", *, home: str | None = None) 
         if looking.place(config).is_file():
             looking.apache(config, server_root)
     looking.layout(CERTBOT, "certbot")
-    for pattern in (*ACME_SH, *([f"{home}/.acme.sh/*/fullchain.cer"] if home else [])):
-        looking.layout(pattern, "acme.sh")
+    for folder in (*HOMES, *([home] if home else [])):
+        looking.layout(f"{folder}/{ACME_SH}", "acme.sh")
     return machine
 
 

@@ -309,6 +309,9 @@ class Keeper:
         self.tally.record(action, before, after, result)
         self._set(after)
         self._retire_the_replaced()
+        await self._tell_those_who_wait()
+
+    async def _tell_those_who_wait(self) -> None:
         async with self._news:
             self._news.notify_all()
 
@@ -388,6 +391,7 @@ class Keeper:
         clock, policy = self._clock, self._policy
         for found in await loaded(entries, store=self._store, clock=clock, policy=policy):
             self._set(taken_up(self._entries.get(found.key, found), found))
+        await self._tell_those_who_wait()
 
     def _changed_entry(self, entry: Entry, one: Kept, before: Mapping[str, StapledServer]) -> Entry:
         """`entry` as `one` wants it now; servers that lost it are told in passing."""

@@ -213,6 +213,24 @@ def test_k3_after_a_restart_the_store_serves_with_the_responder_down() -> None:
     played(story)
 
 
+def test_k29_who_waits_before_the_store_is_read_is_told_by_it() -> None:
+    """Everything is in place already: there is nothing to do that would tell."""
+
+    async def story() -> None:
+        bare = Kept.of(X.subject, name="x.test")
+        world = World([bare])
+        async with world:
+            pass
+        world.start()
+        loading = asyncio.create_task(world.keeper.load())
+        await asyncio.sleep(0)
+        waiting = asyncio.create_task(world.keeper.settled("x.test"))
+        await loading
+        assert (await asyncio.wait_for(waiting, 5)).staple is not None
+
+    played(story)
+
+
 def test_k3_a_store_that_fails_does_not_stop_the_delivery() -> None:
     @dataclass
     class Full:
