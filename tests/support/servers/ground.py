@@ -34,6 +34,7 @@ from holdfast.servers.relay_shelf import RelayShelf
 from holdfast.services.inventory import Kept
 from holdfast.services.keeper import Keeper
 from holdfast.services.relay import Relay
+from holdfast.sources.circuit import Circuits
 from holdfast.sources.http import HttpSource
 from holdfast.sources.layered import Limited
 from holdfast.stores.files import FOLDER, FileStore
@@ -133,7 +134,7 @@ class World:
                 Kept.of(subject, name=site, servers=tuple(self.machines))
                 for site, subject in self.subjects.items()
             ],
-            source=Limited(HttpSource(self._http)),
+            source=Circuits(Limited(HttpSource(self._http)), clock=self.clock),
             store=FileStore(self.folder / "state" / FOLDER),
             clock=self.clock,
             servers={name: machine.adapter(shelf) for name, machine in self.machines.items()},
