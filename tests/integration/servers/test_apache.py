@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -235,6 +236,16 @@ def test_k2_the_responder_is_asked_by_nobody_a_handshake_takes_milliseconds(
             taken.append(time.perf_counter() - begun)
         assert len(stand.asked) == 30, "each was asked for within its handshake"
     assert sorted(taken)[15] < 0.1
+
+
+def test_a_keeper_that_hangs_costs_a_second_and_no_more(stand: RelayStand) -> None:
+    """SSLStaplingResponderTimeout, whose least is 1 s; 10 s would be the default."""
+    with socket.create_server(("127.0.0.1", 0)) as hole:
+        snippet = apache_snippet(f"127.0.0.1:{hole.getsockname()[1]}", cache_timeout=SECOND)
+        with Apache({"site": stand.desk.server}, stapling=snippet) as apache:
+            begun = time.monotonic()
+            assert stand.shown(apache.port) is None
+            assert 0.9 < time.monotonic() - begun < 2
 
 
 def test_a_foreign_certificate_is_not_answered_for(stand: RelayStand) -> None:

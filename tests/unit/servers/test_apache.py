@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
 from holdfast.errors import DeliveryError
 from holdfast.ocsp.statuses import Revoked, Unknown
 from holdfast.servers.apache import SLACK, ApacheServer, apache_snippet
+from holdfast.servers.apache_md import apache_md_snippet
 from holdfast.servers.relay_shelf import RelayShelf
 from support.clock import FakeClock
 from support.pki import AT
@@ -130,3 +132,10 @@ def test_the_snippet_says_what_the_adapter_relies_on() -> None:
     ):
         assert line in lines
     assert 'cache_timeout = "15s"' in snippet
+
+
+def test_the_page_shows_the_snippets_that_are_tested() -> None:
+    page = Path(__file__).parents[3] / "docs/how-to/apache-with-the-keeper.md"
+    text = page.read_text()
+    for snippet in (apache_snippet("127.0.0.1:9120"), apache_md_snippet("127.0.0.1:9120")):
+        assert f"```apache\n{snippet}```" in text

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 from dataclasses import replace
 from datetime import timedelta
 from inspect import isawaitable
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from holdfast.net.http_message import Reply, Request, plain
 from holdfast.ocsp.certid import HASH_OIDS, CertID, Subject
@@ -20,6 +23,7 @@ from holdfast.ocsp.statuses import RevocationReason, Revoked, Unknown
 from holdfast.ocsp.window import SKEW
 from holdfast.services.relay import Relay, beside
 from support.clock import FakeClock
+from support.http import serving, talk
 from support.pki import AT
 from support.staples import WEEK, Desk, a_desk
 
@@ -27,6 +31,13 @@ HOUR = timedelta(hours=1)
 DESK = a_desk("www.example.org")
 REVOKED = Revoked(AT - HOUR, RevocationReason.KEY_COMPROMISE)
 SECOND = timedelta(seconds=1)
+
+
+def _spoilt(place: int, change: int) -> bytes:
+    """The right question with one byte changed."""
+    question = bytearray(Question.build(DESK.subject.certid).encode())
+    question[place % len(question)] ^= change
+    return bytes(question)
 
 
 class Holding:
@@ -142,6 +153,41 @@ def test_garbage_by_get(target: bytes) -> None:
 @pytest.mark.parametrize("method", ["HEAD", "PUT", "OPTIONS", "CONNECT"])
 def test_other_methods(method: str) -> None:
     assert is_nothing(asked_of(DESK.staple(), method=method, target=b"acme.example.org:443"))
+
+
+@given(body=st.binary(max_size=200) | st.builds(_spoilt, st.integers(0, 400), st.integers(1, 255)))
+def test_any_bytes_get_the_staple_that_was_asked_for_or_nothing(body: bytes) -> None:
+    staple = DESK.staple()
+    for method, target in (("POST", b"/"), ("GET", b"/ocsp/" + base64.b64encode(body))):
+        reply = asked_of(staple, body, method=method, target=target)
+        if reply.status == 200:
+            (single,) = Question.parse(body).singles
+            assert single.certid.names(DESK.subject.serial, DESK.subject.issuer)
+            assert reply.body == staple.der
+        else:
+            assert is_nothing(reply)
+
+
+def test_over_a_socket_with_each_version_of_http() -> None:
+    staple = DESK.staple()
+    question = Question.build(DESK.subject.certid).encode()
+    length = b"Content-Length: %d\r\n\r\n" % len(question)
+    old = b"POST /ocsp HTTP/1.0\r\nHost: 127.0.0.1\r\n" + length + question
+    new = b"POST http://ocsp.example.org/ca1 HTTP/1.1\r\nHost: ocsp.example.org\r\n"
+    last = new + b"Connection: close\r\n" + length + question
+
+    async def ask() -> tuple[bytes, bytes]:
+        relay = Relay(Holding(staple).held, clock=FakeClock(AT))
+        async with serving(relay) as server:
+            return await talk(server.port, old), await talk(
+                server.port, new + length + question, last
+            )
+
+    for answer, times in zip(asyncio.run(ask()), (1, 2), strict=True):
+        assert answer.count(b" 200 OK\r\n") == times
+        assert answer.count(b"Content-Length: %d\r\n" % len(staple.der)) == times
+        assert answer.count(staple.der) == times
+        assert b"chunked" not in answer
 
 
 def test_nothing_is_held() -> None:
