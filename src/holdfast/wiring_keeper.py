@@ -156,7 +156,7 @@ class House:
         self._read = read
         self._sockets = sockets
         self.clock = clock or SystemClock()
-        self.own_clock = OwnClock(self.clock)
+        self.own_clock = OwnClock(self.clock, on_alert=self._alerted)
         self.lacking: tuple[Certificate, ...] = ()  # certificates whose issuer no file has
         self.passed_over: tuple[str, ...] = ()
         self._wanting = asyncio.Event()
@@ -319,6 +319,9 @@ class House:
                 _log.info("certificate-files changed")
                 self._seen = _stamps(self._seen)
                 await self.try_reload()
+
+    def _alerted(self, code: str) -> None:
+        self.keeper.tally.alerts[code] += 1
 
     async def _complete(self) -> None:
         """Look for issuers that no file has, and take up their certificates."""

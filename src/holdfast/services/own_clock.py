@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from holdfast.plan.own_clock import WITNESSES, clock_off, clock_text, sighted
@@ -16,8 +17,8 @@ _log = logging.getLogger("holdfast.keeper")
 class OwnClock:
     """`off`: how far our clock is behind, None while it is right or nobody knows."""
 
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
+    def __init__(self, clock: Clock, *, on_alert: Callable[[str], None] = lambda _: None) -> None:
+        self._clock, self._on_alert = clock, on_alert
         self._witnesses: dict[str, timedelta] = {}
         self._seen_at: tuple[datetime, float] | None = None
         self.off: timedelta | None = None
@@ -34,6 +35,7 @@ class OwnClock:
             del self._witnesses[next(iter(self._witnesses))]
         self.off = clock_off(self._witnesses)
         if self.off is not None and before is None:
+            self._on_alert("clock-off")
             _log.error(
                 "alert code=clock-off %s, say %s: staples are withdrawn by this clock; set it",
                 clock_text(self.off),

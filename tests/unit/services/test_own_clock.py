@@ -17,12 +17,14 @@ HOUR = timedelta(hours=1)
 def test_k23_told_once_and_again_when_it_is_right(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "holdfast")
     clock = FakeClock(AT - HOUR)
-    own = OwnClock(clock)
+    alerts: list[str] = []
+    own = OwnClock(clock, on_alert=alerts.append)
     own.saw("a", None)
     for _ in range(3):
         own.saw("a", AT)
         own.saw("b", AT)
     assert own.off == HOUR
+    assert alerts == ["clock-off"]
     assert [r.message.split()[1] for r in caplog.records] == ["code=clock-off"]
     assert "60 minutes behind" in caplog.text
     clock.jump(HOUR)
