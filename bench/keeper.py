@@ -209,9 +209,9 @@ async def keep(folder: Path) -> Figures:
         servers={"server": server},
     )
     gc.collect()
-    processor, began = time.process_time(), time.perf_counter()
+    began = time.perf_counter()
     running = asyncio.create_task(keeper.run())
-    all_delivered, hold = await until(lambda: len(server.whole) == len(kept))
+    all_delivered, hold, used = await until(lambda: len(server.whole) == len(kept))
     first = server.first - began
     assert source.asked == 0, "what is loaded is not asked for"
     server.whole.clear()
@@ -219,10 +219,12 @@ async def keep(folder: Path) -> Figures:
     before, refreshed, hold_refreshing = server.delivered, 0.0, 0.0
     for _ in range(SLICES):  # the refreshes are spread over a tenth of the window: so is the time
         clock.moved += WEEK * 0.12 / SLICES
-        took, hold = await until(lambda: source.asked == server.delivered - before == store.saved)
-        refreshed, hold_refreshing = refreshed + took, max(hold, hold_refreshing)
+        took, longest, more = await until(
+            lambda: source.asked == server.delivered - before == store.saved
+        )
+        refreshed, hold_refreshing = refreshed + took, max(longest, hold_refreshing)
+        used += more
     assert len(server.whole) == len(kept), "each was refreshed"
-    cost = (time.process_time() - processor) / len(kept)
     keeper.stop()
     await running
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
@@ -236,15 +238,16 @@ async def keep(folder: Path) -> Figures:
         hold_refreshing,
         source.asked,
         server.delivered,
-        cost,
+        used / len(kept),
         peak,
     )
 
 
-async def until(done: Callable[[], bool]) -> tuple[float, float]:
+async def until(done: Callable[[], bool]) -> tuple[float, float, float]:
     """(seconds until `done` has held for a while, the longest time that the event loop was held
-    meanwhile)."""
+    meanwhile, the processor's seconds)."""
     began = last = held_since = time.perf_counter()
+    processor = used = time.process_time()
     longest = 0.0
     while True:
         await asyncio.sleep(0.001)
@@ -252,9 +255,9 @@ async def until(done: Callable[[], bool]) -> tuple[float, float]:
         longest = max(longest, now - last - 0.001)
         last = now
         if not done():
-            held_since = now
+            held_since, used = now, time.process_time()
         elif now - held_since > SETTLED:
-            return held_since - began, longest
+            return held_since - began, longest, used - processor
         if now - began > 600:
             raise SystemExit("not done after ten minutes")
 

@@ -7,19 +7,19 @@ RFC 5280; RFC 7633 for must-staple; RFC 6960 4.2.2.2.1 for id-pkix-ocsp-nocheck.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import AuthorityInformationAccessOID
 
 from holdfast.errors import Malformed
 from holdfast.pki.signature import made_by
 from holdfast.pki.tlv import (
+    BOOLEAN,
     CONTEXT_0,
     CONTEXT_3,
     INTEGER,
@@ -31,12 +31,14 @@ from holdfast.pki.tlv import (
     tlv,
 )
 from holdfast.pki.unreadable import UNREADABLE
+from holdfast.pki.words import describe_key, name_text
 
 MUST_STAPLE = x509.ObjectIdentifier("1.3.6.1.5.5.7.1.24")  # RFC 7633 id-pe-tlsfeature
 STATUS_REQUEST = 5  # RFC 6066 8: the TLS extension number that RFC 7633 requires
 OCSP_NOCHECK = x509.ObjectIdentifier("1.3.6.1.5.5.7.48.1.5")  # RFC 6960 4.2.2.2.1
 OCSP_SIGNING = "1.3.6.1.5.5.7.3.9"  # RFC 6960 4.2.2.2 id-kp-OCSPSigning
 _MUST_STAPLE_DER = oid_der(MUST_STAPLE.dotted_string)
+_LASTING = ("serial", "names", "not_before", "not_after", "must_staple")
 _WORKINGS = ("x509", "_outer", "_tbs", "_fields", "_extensions", "_tls_features")
 MAX_CERTIFICATE = 65536  # bytes; the largest seen in the field (ML-DSA, many SANs) is under 32 KiB
 
@@ -65,8 +67,11 @@ class Certificate:
         return cls(certificate.public_bytes(Encoding.DER))
 
     def put_away(self) -> None:
-        """Let go of what the facts were read from, several times their size; they stay, and others
-        can still be asked."""
+        """Read the facts that a keeper asks for, and let go of what they are read from, several
+        times their size. Others can still be asked."""
+        for fact in _LASTING:
+            with suppress(Malformed):
+                getattr(self, fact)
         for name in _WORKINGS:
             self.__dict__.pop(name, None)
 
@@ -123,12 +128,12 @@ class Certificate:
     @cached_property
     def subject(self) -> str:
         """RFC 4514 text, for people only; compare `subject_der`."""
-        return _name_text(self.subject_der, lambda: self.x509.subject)
+        return name_text(self.subject_der, lambda: self.x509.subject)
 
     @cached_property
     def issuer(self) -> str:
         """RFC 4514 text of the issuer's name, for people only; compare `issuer_der`."""
-        return _name_text(self.issuer_der, lambda: self.x509.issuer)
+        return name_text(self.issuer_der, lambda: self.x509.issuer)
 
     @cached_property
     def subject_der(self) -> bytes:
@@ -238,6 +243,15 @@ class Certificate:
 
     def _raw_extensions(self, oid: x509.ObjectIdentifier) -> list[bytes]:
         """The DER of each Extension with `oid`, as it stands."""
+        wanted, tbs = oid_der(oid.dotted_string), self._tbs
+        return [
+            tbs[e.head : e.end]
+            for e in self._listed_extensions
+            if tbs.startswith(wanted, e.start, e.end)
+        ]
+
+    @property
+    def _listed_extensions(self) -> list[Element]:
         tbs = self._tbs
         listed = next((f for f in self._fields if f.tag == CONTEXT_3), None)
         if listed is None:
@@ -246,8 +260,18 @@ class Certificate:
         each = elements(tbs, inner.start, inner.end) if inner else None
         if each is None:
             raise Malformed("Certificate.extensions", "not a SEQUENCE of extensions")
-        wanted = oid_der(oid.dotted_string)
-        return [tbs[e.head : e.end] for e in each if tbs.startswith(wanted, e.start, e.end)]
+        return each
+
+    @cached_property
+    def critical_extensions(self) -> frozenset[bytes]:
+        """The OBJECT IDENTIFIERs, DER, of the extensions marked critical, readable or not."""
+        tbs = self._tbs
+        parts = [elements(tbs, e.start, e.end) or [] for e in self._listed_extensions]
+        return frozenset(
+            tbs[part[0].head : part[0].end]
+            for part in parts
+            if len(part) > 2 and part[1].tag == BOOLEAN and tbs[part[1].start] != 0
+        )
 
     @cached_property
     def is_ca(self) -> bool:
@@ -396,28 +420,6 @@ class Certificate:
             )
         except (*UNREADABLE, Malformed):
             return False
-
-
-def describe_key(key: object) -> str:
-    """A public key's type for people: "ECDSA P-256", "RSA 2048", "Ed25519", "ML-DSA-44"."""
-    if isinstance(key, rsa.RSAPublicKey):
-        return f"RSA {key.key_size}"
-    if isinstance(key, ec.EllipticCurvePublicKey):
-        short = {"secp256r1": "P-256", "secp384r1": "P-384", "secp521r1": "P-521"}
-        return f"ECDSA {short.get(key.curve.name, key.curve.name)}"
-    if isinstance(key, ed25519.Ed25519PublicKey):
-        return "Ed25519"
-    if isinstance(key, ed448.Ed448PublicKey):
-        return "Ed448"
-    name = type(key).__name__.removesuffix("PublicKey")
-    return {"MLDSA44": "ML-DSA-44", "MLDSA65": "ML-DSA-65", "MLDSA87": "ML-DSA-87"}.get(name, name)
-
-
-def _name_text(der: bytes, read: Callable[[], x509.Name]) -> str:
-    try:
-        return read().rfc4514_string()
-    except UNREADABLE:
-        return f"#{der.hex()}"  # RFC 4514 2.4: hexadecimal for what has no string
 
 
 def _first(der: bytes) -> Element:

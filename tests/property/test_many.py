@@ -1,0 +1,33 @@
+"""K8, K26: the benchmarks' stories, reduced: what they count is right; no time is judged."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from pathlib import Path
+
+from bench import keeper, simulation
+
+MOULD = simulation.Mould()
+
+
+def test_k7_a_year_with_every_fault_has_no_lapse() -> None:
+    year = simulation.a_year(MOULD)
+    assert year.faults > len(simulation.FAULTS)
+    assert year.longest_lapse == timedelta(0)
+    assert year.requests < 2_000
+
+
+def test_k4_k8_a_week_of_outage() -> None:
+    outage = simulation.an_outage(MOULD, certificates=100_000, one_in=1000)
+    assert outage.never_early
+    assert outage.furthest < timedelta(seconds=1), "each is sent until its withdrawal, no longer"
+    assert outage.peak_outage <= 0.5
+    assert outage.healed_after < timedelta(hours=2)
+
+
+def test_k26_two_thousand_restart_and_refresh(tmp_path: Path) -> None:
+    keeper.make(tmp_path, 2_000)
+    figures = asyncio.run(keeper.keep(tmp_path))
+    assert figures.requests == 2_000, "one for each, and none to restart"
+    assert figures.deliveries == 4_000
