@@ -40,14 +40,13 @@ from holdfast.services.agenda import Agenda
 from holdfast.services.introduced import changed, introduced
 from holdfast.services.inventory import Kept
 from holdfast.services.lanes import Lane, Lanes, Work, lane_of, limit, urgency
-from holdfast.services.loading import lay_down, loaded, nothing_collected, taken_up
+from holdfast.services.loading import LayDown, loaded, nothing_collected, taken_up
 from holdfast.services.tally import Tally
 
 GRACE = 5.0  # seconds for deliveries under way when the keeper is stopped
 SET_BACK = timedelta(minutes=1)  # further than this the clock did not drift, it was set
 LOAD_AT_ONCE = 64  # entries read from the store between two looks at what is due, and
 LOOK_AT_ONCE = 32  # entries looked at before others have their turn: some 10 ms
-LAID_DOWN = 4096  # actions between two times that what lives is laid down
 PROVED_LATELY = timedelta(minutes=1)  # what was proved then is not proved again to be delivered
 
 _LEVELS = {
@@ -95,7 +94,7 @@ class Keeper:
         self._loading: asyncio.Task[None] | None = None
         self._tasks: dict[asyncio.Task[None], Action | None] = {}
         self._looked_at: datetime | None = None
-        self._done = 0  # actions
+        self._lay_down = LayDown()
         self._changed = asyncio.Event()
         self._news = asyncio.Condition()
         self._stopping = False
@@ -310,9 +309,7 @@ class Keeper:
         after = outcome(before, action, result, self._clock.now(), self.rules)
         self.tally.record(action, before, after, result)
         self._set(after)
-        self._done += 1
-        if self._done % LAID_DOWN == 0:
-            lay_down()
+        self._lay_down()
         self._retire_the_replaced()
         await self._tell_those_who_wait()
 

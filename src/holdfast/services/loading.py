@@ -48,11 +48,21 @@ def taken_up(entry: Entry, from_store: Entry) -> Entry:
     return replace(entry, staple=from_store.staple).with_holder(its)
 
 
-def lay_down() -> None:
-    """Look for garbage among what is young, and never again among what is left: staples live for
-    days, and to go through all of them holds everybody up for a second (K26)."""
-    gc.collect(1)
-    gc.freeze()
+class LayDown:
+    """Called after each action: once in a while looks for garbage among what is young, and never
+    again among what is left. Staples live for days; to go through a hundred thousand of them holds
+    everybody up for a second (K26)."""
+
+    EVERY = 4096
+
+    def __init__(self) -> None:
+        self._called = 0
+
+    def __call__(self) -> None:
+        self._called += 1
+        if self._called % self.EVERY == 0:
+            gc.collect(1)
+            gc.freeze()
 
 
 @contextmanager
