@@ -258,7 +258,9 @@ class _Reader:
             self._server(number, server, names)
             if KINDS[server.kind].asks and not settings.keeper.listen:
                 problem = f"a server of kind {server.kind!r} asks the keeper, which does not listen"
-                hint = 'add listen = "127.0.0.1:9120" under [keeper], and tell Apache to ask there'
+                hint = (
+                    'add listen = "127.0.0.1:9120" under [keeper], and tell the server to ask there'
+                )
                 raise self.error(("server", number, "kind"), problem, hint)
             names.append(server.name)
         for number, certificate in enumerate(settings.certificate):

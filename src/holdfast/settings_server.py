@@ -22,9 +22,9 @@ class ServerTable(Struct, frozen=True, kw_only=True):
     kind: Annotated[
         str,
         Meta(
-            description="files, command, nginx, apache (mod_ssl), apache-md (mod_md), haproxy, "
-            "lighttpd, hitch, exim, envoy (files by another name), h2o or proxy (nothing to do: "
-            "they read the state folder)"
+            description="files, command, nginx, nginx-relay, apache (mod_ssl), apache-md (mod_md), "
+            "haproxy, lighttpd, hitch, exim, envoy (files by another name), h2o or proxy (nothing "
+            "to do: they read the state folder)"
         ),
     ]
     file: Annotated[str, Meta(description="where: {name}, {serial} and {key} are filled in")] = ""
@@ -112,6 +112,11 @@ KINDS: dict[str, ServerKind] = {
             "include": 'add include = "/etc/nginx/holdfast/{name}.conf", and '
             "`include /etc/nginx/holdfast/NAME.conf*;` to the server block"
         },
+    ),
+    "nginx-relay": ServerKind(
+        "ssl_stapling_responder asks the relay: for blocks with several certificates",
+        ("program", "pid_file", "reload", "deadline"),
+        asks=True,
     ),
     "apache": ServerKind("mod_ssl asks the relay", ("cache_timeout",), asks=True),
     "apache-md": ServerKind(

@@ -55,8 +55,8 @@ def _lines(machine: Machine, root: str, at: datetime) -> Iterator[str]:
             continue
         tables += ["", f"# found by {who}", *_certificate(row, used, called)]
     yield f"# Written by `holdfast keep --discover`{'' if root == '/' else f' --root {root}'}."
-    if "apache" in used:
-        yield from ("", "[keeper]", f"listen = {json.dumps(RELAY)}  # Apache asks here")
+    if "apache" in used or "nginx-relay" in used:
+        yield from ("", "[keeper]", f"listen = {json.dumps(RELAY)}  # servers ask here")
     yield from tables
     for name, lines in used.items():
         yield from ("", "[[server]]", f"name = {json.dumps(name)}", *lines)
@@ -126,8 +126,9 @@ def _certificate(row: _Row, used: dict[str, list[str]], called: dict[Path, str])
         include = json.dumps(f"{INCLUDES}/{{name}}.conf")
         servers.append(_server(used, "nginx", ['kind = "nginx"', f"include = {include}"]))
     elif nginx is not None:
-        yield "# nginx: its server block has several certificates, and one staple would be sent for"
-        yield "# all: let that block ask the keeper's relay, by ssl_stapling_responder"
+        yield "# nginx: its server block has several certificates: there it asks the keeper, by"
+        yield f"# ssl_stapling on; ssl_stapling_responder http://{RELAY}/ocsp;"
+        servers.append(_server(used, "nginx-relay", ['kind = "nginx-relay"']))
     if row.by("apache"):
         yield "# Apache: SSLUseStapling on, SSLStaplingForceURL http://" + RELAY + "/ocsp"
         servers.append(_server(used, "apache", ['kind = "apache"']))

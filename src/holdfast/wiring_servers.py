@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -20,6 +21,9 @@ from holdfast.servers.haproxy import HaproxyServer
 from holdfast.servers.hitch import hitch_server
 from holdfast.servers.lighttpd import lighttpd_server
 from holdfast.servers.nginx import nginx_server
+from holdfast.servers.owed import FOLDER as OWED
+from holdfast.servers.owed import Owed
+from holdfast.servers.nginx_relay import NginxRelayServer
 from holdfast.servers.relay_shelf import RelayShelf
 from holdfast.servers.reloaded import ReloadedServer
 from holdfast.services.inventory import Inventory
@@ -30,7 +34,13 @@ from holdfast.settings_server import HAPROXY_SOCKET, ServerTable
 _log = logging.getLogger("holdfast.keeper")
 
 FedServer = (
-    ApacheServer | ApacheMdServer | CommandServer | FilesServer | HaproxyServer | ReloadedServer
+    ApacheServer
+    | NginxRelayServer
+    | ApacheMdServer
+    | CommandServer
+    | FilesServer
+    | HaproxyServer
+    | ReloadedServer
 )
 
 
@@ -57,13 +67,26 @@ def server_of(
     clock: Clock | None = None,
     pace: Pace = USUAL_PACE,
     shelf: RelayShelf | None = None,
+    state: str | None = None,
 ) -> FedServer | None:
     """The server of one table; None where there is nothing to do. `shelf`: the relay's, where one
-    listens."""
+    listens. `state`: the folder where withdrawals that it was not told of are noted."""
     clock = clock or SystemClock()
     shelf = shelf or RelayShelf(clock=clock)
     deadline = table.deadline.total_seconds()
+    owed = Owed(table.name, folder=None if state is None else Path(state, OWED))
     match table.kind:
+        case "nginx-relay":
+            return NginxRelayServer(
+                table.name,
+                shelf=shelf,
+                clock=clock,
+                look_at=parse_address(table.prove) if table.prove else None,
+                program=table.program,
+                pid_file=table.pid_file,
+                reload=table.reload,
+                deadline=deadline,
+            )
         case "apache":
             return ApacheServer(
                 table.name, shelf=shelf, clock=clock, cache_timeout=table.cache_timeout
@@ -119,6 +142,7 @@ def server_of(
                 look_at=parse_address(table.prove),
                 deadline=deadline,
                 pace=pace,
+                owed=owed,
             )
         case "hitch":
             return hitch_server(
@@ -133,6 +157,7 @@ def server_of(
                 reload=table.reload,
                 deadline=deadline,
                 pace=pace,
+                owed=owed,
             )
         case "files" | "exim" | "envoy":
             return _files(table, names)
@@ -142,6 +167,7 @@ def server_of(
                 run=table.run,
                 run_on_withdraw=table.run_on_withdraw,
                 deadline=deadline,
+                owed=owed,
             )
         case _:
             return None
@@ -164,12 +190,17 @@ def pace_of(settings: Settings) -> Pace:
 def files_of(server: FedServer) -> FilesServer | None:
     """Where `server`'s staples lie; None where they do not, but are asked for."""
     match server:
-        case ApacheServer():
+        case ApacheServer() | NginxRelayServer():
             return None
         case FilesServer():
             return server
         case _:
             return server.files
+
+
+def owed_of(server: FedServer) -> Owed | None:
+    """The withdrawals that `server` may not have been told of; None where its files tell."""
+    return server.owed if isinstance(server, CommandServer | ReloadedServer) else None
 
 
 def refuse_shared_files(settings: Settings, inventory: Inventory, names: Names) -> None:
@@ -196,7 +227,9 @@ def proof_of(settings: Settings) -> Proof | None:
     places: Mapping[str, tuple[str, int]] = {
         table.name: place
         for table in settings.server
-        if table.prove and (place := parse_address(table.prove)) is not None
+        if table.kind != "nginx-relay"  # it looks itself: nginx may go on with one of before
+        and table.prove
+        and (place := parse_address(table.prove)) is not None
     }
     return Proof(places) if places else None
 
@@ -215,8 +248,13 @@ def remove_moved(
             continue
         for kept in inventory.kept:
             certid = kept.subject.certid
-            if name in kept.servers and old.path(certid) != new.path(certid):
+            if name in kept.servers and not _same(old.path(certid), new.path(certid)):
                 try:
                     old.remove(certid)
                 except HoldfastError as error:
                     _log.error("reload old-file-left %s", error.message)
+
+
+def _same(one: Path, other: Path) -> bool:
+    """Whether both lead to one file, by whatever links."""
+    return os.path.realpath(one) == os.path.realpath(other)

@@ -82,7 +82,9 @@ def test_nginx_by_its_includes(root: Path) -> None:
     text, document = discovered(root)
     servers = {Path(one["chain"]).name: one["servers"] for one in document["certificate"]}
     assert servers["a.pem"] == ["nginx"]
-    assert document["server"][0]["kind"] == "nginx"
+    assert servers["ec.pem"] == ["nginx-relay"]
+    assert [one["kind"] for one in document["server"]] == ["nginx", "nginx-relay"]
+    assert document["keeper"]["listen"] == "127.0.0.1:9120"
     assert "add `include /etc/nginx/holdfast/a.test.conf*;`" in text
     assert "ssl_certificate $name.pem: not a file that stays" in text
     assert "several certificates" in text

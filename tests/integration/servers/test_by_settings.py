@@ -20,6 +20,7 @@ from holdfast.servers.hitch import EndedBlank
 from support.cli import holdfast
 from support.processes import HOLDFAST, running
 from support.servers.handshakes import staple_shown
+from support.servers.haproxy import free_port
 from support.servers.hitch import HITCH, Hitch
 from support.servers.lighttpd import LIGHTTPD, Lighttpd
 from support.servers.nginx import NGINX, Nginx
@@ -148,3 +149,28 @@ def test_k3_k21_k27_killed_restarted_and_gone(
         assert shown() is None
         again = holdfast("withdraw", "--expired", "-c", settings, "--at", late)
         assert again.out == "nothing to withdraw\n"
+
+
+def test_nginx_by_the_keepers_relay(tmp_path: Path, loop: Loop) -> None:
+    ca = a_ca()
+    responder = LabResponder(Forge(ca, at=datetime.now(UTC).replace(microsecond=0)))
+    loop.run(responder.start())
+    site = a_site(ca, "localhost", responder_urls=(responder.url,))
+    (tmp_path / "chain.pem").write_bytes(site.fullchain_pem)
+    settings = tmp_path / "holdfast.toml"
+    listen = f"127.0.0.1:{free_port()}"
+    stapling = f"ssl_stapling on; ssl_stapling_responder http://{listen}/ocsp;"
+    with Nginx(tmp_path, {"site": [site]}, stapling=stapling) as server:
+        settings.write_text(
+            KEEPER.replace("[keeper]", f'[keeper]\nlisten = "{listen}"')
+            + f'kind = "nginx-relay"\nprogram = "{NGINX}"\npid_file = "nginx/nginx.pid"\n'
+            f'prove = "localhost:{server.port}"\n'
+        )
+        keep = [*HOLDFAST, "keep", "--json", "-c", settings]
+        with running(keep, cwd=tmp_path, until=b"\n}\n"):
+            done = holdfast("wait", "site", "-c", settings, "--timeout", "20s")
+            assert done.code == 0, done.err
+            assert loop.run(staple_shown(server.port)) is not None
+        expired = holdfast("withdraw", "--expired", "-c", settings)
+        assert expired.out == "nothing to withdraw\n"
+    loop.run(responder.close())
