@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 import subprocess
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +28,7 @@ from holdfast.ocsp.response import Response
 from holdfast.ocsp.verdict import Verdict
 from holdfast.pki import pem
 from holdfast.pki.certificate import Certificate
+from support.faketime import environment
 
 FILE = Path(__file__).parents[1] / "vectors" / "verify.json"
 SCHEMA = "holdfast.vectors/1"
@@ -207,13 +207,8 @@ def _openssl(case: Case, folder: Path) -> str:
     if policy.trusted_responders:
         trusted = pem.encode_certificates(policy.trusted_responders)
         words += ["-VAfile", file("trusted.pem", trusted)]
-    instant = case.at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")
     done = subprocess.run(
-        ["faketime", "-f", instant, *words],
-        capture_output=True,
-        timeout=20,
-        env={**os.environ, "TZ": "UTC"},
-        check=False,
+        words, capture_output=True, timeout=20, env=environment(case.at), check=False
     )
     return _openssl_word((done.stdout + done.stderr).decode("utf-8", "replace"))
 

@@ -400,15 +400,24 @@ case(
     "one-is-newer",
     "V1",
     "Ours stands twice, both good: the newer window counts.",
-    answer(says(this=THIS - 3600 * SECOND, until=AT - 3600 * SECOND), says()),
+    answer(says(this=THIS - 3600 * SECOND), says()),
     "good",
-    twin="one-is-newer-but-revoked",
+    twin="one-has-ended",
+)
+case(
+    "one-has-ended",
+    "V3",
+    "Ours stands twice, both good, and the older window has ended: clients take the first.",
+    answer(says(this=THIS - 3600 * SECOND, until=AT - 3600 * SECOND), says()),
+    "not good",
+    "expired",
+    twin="one-is-newer",
 )
 case(
     "one-is-newer-but-revoked",
     "V1",
     "Ours stands twice, both revoked.",
-    answer(says(REVOKED, until=AT - 3600 * SECOND), says(REVOKED, this=THIS + SECOND)),
+    answer(says(REVOKED), says(REVOKED, this=THIS + SECOND)),
     "revoked",
     "revoked",
     "produced-before-this-update",

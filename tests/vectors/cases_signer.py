@@ -6,6 +6,7 @@ from holdfast.ocsp import der
 from holdfast.ocsp.algorithms import AlgorithmIdentifier
 from holdfast.ocsp.certid import CertID
 from holdfast.ocsp.response import UNKNOWN, Revoked
+from holdfast.pki.issue import raw
 from support.builders import by_key, by_name, key_from, signature, signed_response
 from vectors.cast import (
     AT,
@@ -329,10 +330,45 @@ CROSS = delegate(RENAMED, "cross", 108)
 case(
     "delegate-of-renamed-issuer",
     "V2",
-    "Issued under the CA's other name by the very same key: the signature counts, not the name.",
+    "Issued by the very same key under the CA's other name: curl, GnuTLS and OpenSSL refuse it.",
+    answer(by=CROSS),
+    "not good",
+    NO,
+    twin="delegate-of-renamed-issuer-rfc6960",
+)
+case(
+    "delegate-of-renamed-issuer-rfc6960",
+    "V2",
+    "By the RFC's letter the key decides; the name is a note there.",
     answer(by=CROSS),
     "good",
-    twin="delegate-of-impostor",
+    NO,
+    twin="delegate-of-renamed-issuer",
+    profile="rfc6960",
+    severities={NO: "note"},
+)
+for number, (critical, expect) in enumerate(((True, "not good"), (False, "good"))):
+    word = "critical" if critical else "ordinary"
+    case(
+        f"delegate-with-{word}-extension",
+        "V2",
+        f"The delegate's certificate has an unknown extension, {word}.",
+        told_by(word, 180 + number, extensions=[raw("1.2.3.4.5", b"\x05\x00", critical=critical)]),
+        expect,
+        *([NO] if critical else []),
+        twin="delegate-with-ordinary-extension" if critical else "delegate-with-critical-extension",
+    )
+OLD_DELEGATE = delegate(OLD_CA, "of-old", 182, not_after=AT + 300 * DAY)
+case(
+    "delegate-of-expired-issuer",
+    "V2",
+    "The delegate is in date, the issuer that entitles it has ended.",
+    answer(says(of=CertID.of(78, OLD_CA.certificate)), by=OLD_DELEGATE),
+    "not good",
+    "signer-expired",
+    serial=78,
+    issuer="old-ca",
+    twin="answers-a-serial",
 )
 
 # -- what entitles it -------------------------------------------------------------------------

@@ -13,8 +13,9 @@ from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 
 from holdfast.errors import Malformed
-from holdfast.pki.certificate import Certificate, describe_key
+from holdfast.pki.certificate import Certificate
 from holdfast.pki.crl import Crl, CrlEntry
+from holdfast.pki.words import describe_key
 
 Words = dict[str, Any]
 

@@ -85,6 +85,15 @@ def scheme_of(algorithm: AlgorithmIdentifier) -> Scheme | None:
     return row.scheme
 
 
+def described(algorithm: AlgorithmIdentifier) -> str:
+    """An algorithm that is no scheme, for people: what is wrong with it."""
+    row = _TABLE.get(algorithm.oid)
+    if row is not None or algorithm.oid == RSA_PSS:
+        name = "RSA-PSS" if row is None else row.scheme.name
+        return f"{name}, its parameters not being those of that algorithm"
+    return f"the algorithm {algorithm.oid}, which is not on the list"
+
+
 # -- checking ---------------------------------------------------------------------------------
 
 

@@ -47,8 +47,8 @@ USUAL = Freshness()
 
 
 def window_of(staple: Staple, freshness: Freshness = USUAL) -> Window:
-    """From thisUpdate to the earliest of nextUpdate (or the default lifetime), the signer's end
-    and the leaf's end. A nextUpdate after a notAfter is capped, not refused (K4)."""
+    """From thisUpdate to the earliest of nextUpdate (or the default lifetime), the signer's,
+    the issuer's and the leaf's end. A nextUpdate after a notAfter is capped, not refused (K4)."""
     return _times(staple, freshness)[2]
 
 
@@ -73,7 +73,8 @@ def _times(staple: Staple, freshness: Freshness) -> Times:
 def _window(staple: Staple, freshness: Freshness) -> Window:
     end = staple.next_update or staple.this_update + freshness.default_lifetime
     leaf = staple.subject.leaf
-    ends = [staple.signer.not_after] + ([leaf.not_after] if leaf is not None else [])
+    ends = [staple.signer.not_after, staple.subject.issuer.not_after]
+    ends += [leaf.not_after] if leaf is not None else []
     return Window(staple.this_update, max(end, staple.this_update)).capped(*ends)
 
 

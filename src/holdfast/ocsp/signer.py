@@ -6,18 +6,19 @@ The signature of a delegate's certificate is checked with the issuer's key, not 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from functools import lru_cache
 
 from holdfast.errors import Malformed
-from holdfast.ocsp.algorithms import scheme_of
+from holdfast.ocsp import der
+from holdfast.ocsp.algorithms import described, scheme_of
 from holdfast.ocsp.certid import Subject
 from holdfast.ocsp.findings import FAULT, NOTE, Finding, Profile, finding
 from holdfast.ocsp.policy import Policy
 from holdfast.ocsp.response import BasicResponse, ResponderID, ResponderKey, ResponderName
 from holdfast.ocsp.verdict import SignerRole
-from holdfast.pki.certificate import OCSP_SIGNING, Certificate
+from holdfast.pki.certificate import OCSP_NOCHECK, OCSP_SIGNING, Certificate
 
 Found = tuple[Certificate | None, SignerRole | None]
 _Tried = tuple[Certificate, SignerRole | None, list[Finding]]
@@ -93,21 +94,25 @@ def _role(
 ) -> SignerRole | None:
     """The role in which `signer` may answer for `issuer`, None when it may not."""
     if not signer.in_date(at):
-        into.append(
-            finding(
-                "response-signer-expired",
-                signer=signer.subject,
-                not_before=signer.not_before,
-                not_after=signer.not_after,
-            )
-        )
+        into.append(_out_of_date(signer))
     if signer is issuer or (
         signer.subject_der == issuer.subject_der and signer.key_octets == issuer.key_octets
     ):
         return "issuer"
     if signer in policy.trusted_responders:
         return "trusted"
+    if not issuer.in_date(at):  # what it delegates ends with it
+        into.append(_out_of_date(issuer))
     return _delegate(signer, issuer, policy, into)
+
+
+def _out_of_date(certificate: Certificate) -> Finding:
+    return finding(
+        "response-signer-expired",
+        signer=certificate.subject,
+        not_before=certificate.not_before,
+        not_after=certificate.not_after,
+    )
 
 
 def _delegate(
@@ -116,14 +121,24 @@ def _delegate(
     issued, weak = issued_by(signer, issuer)
     reason = ""
     try:
+        unknown = signer.critical_extensions - _UNDERSTOOD
+        renamed = signer.issuer_der != issuer.subject_der
         if not issued:
             reason = "the issuer's key did not sign its certificate"
+        elif renamed and policy.profile is not Profile.RFC6960:
+            reason = f"its certificate names another issuer ({signer.issuer}), so clients refuse it"
+        elif unknown:
+            reason = (
+                f"its certificate has a critical extension that is not known ({_oids(unknown)})"
+            )
         elif not signer.is_delegated_signer:
             reason = f"its certificate lacks the extended key usage OCSPSigning ({OCSP_SIGNING})"
         elif signer.is_ca and policy.profile is not Profile.RFC6960:
             reason = "it is itself a CA, and a delegated signer must not be"
         elif signer.is_ca:
             into.append(_unauthorised(signer, issuer, "it is itself a CA", note=True))
+        elif renamed:
+            into.append(_unauthorised(signer, issuer, "it names another issuer", note=True))
         if not reason and not signer.has_nocheck:
             into.append(finding("response-signer-without-nocheck", signer=signer.subject))
     except Malformed as error:
@@ -147,6 +162,25 @@ def issued_by(certificate: Certificate, issuer: Certificate) -> tuple[bool, str]
         return False, ""
     digest = certificate.x509.signature_hash_algorithm
     return True, "" if digest is None else _WEAK.get(digest.name, "")
+
+
+# RFC 5280 4.2: a critical extension that is not processed refuses the certificate. What these say
+# is read here or does not bear on signing OCSP responses.
+_UNDERSTOOD = frozenset(
+    der.encode_oid(dotted)
+    for dotted in (
+        "2.5.29.15",  # keyUsage
+        "2.5.29.17",  # subjectAltName
+        "2.5.29.19",  # basicConstraints
+        "2.5.29.32",  # certificatePolicies
+        "2.5.29.37",  # extKeyUsage
+        OCSP_NOCHECK.dotted_string,
+    )
+)
+
+
+def _oids(encoded: Iterable[bytes]) -> str:
+    return ", ".join(sorted(der.oid(one, 0, len(one), "extnID")[0] for one in encoded))
 
 
 _WEAK = {"sha1": "SHA-1", "md5": "MD5"}
@@ -183,4 +217,4 @@ def _nobody(basic: BasicResponse, issuer: Certificate) -> Finding:
 
 
 def _algorithm_text(basic: BasicResponse) -> str:
-    return f"the algorithm {basic.signature_algorithm.oid}, which is not on the list"
+    return described(basic.signature_algorithm)

@@ -66,6 +66,13 @@ def examine(
     signer, role = signed_by_issuer_or_delegate(basic, subject, at=at, policy=policy, into=findings)
     if single is not None:
         is_current(single, at, policy, findings)
+        if len(basic.singles) > 1:
+            others = [
+                other
+                for other in basic.singles
+                if other is not single and other.certid.names(subject.serial, subject.issuer)
+            ]
+            others_are_current(others, at, policy, findings)
         window_is_sane(single, signer, policy, findings)
         certificate_status_is_good(single, findings)
     was_produced_in_time(basic, single, subject, policy, findings)
@@ -107,7 +114,7 @@ def names_the_certificate(
         into.append(
             finding(
                 "response-wrong-certificate",
-                answered=_answered(basic),
+                answered=_answered(basic, serial),
                 serial=f"{serial:x}",
                 issuer=issuer.subject,
             )
@@ -138,7 +145,9 @@ def names_the_certificate(
 _GRAVITY = {Good: 0, Unknown: 1, Revoked: 2}
 
 
-def _answered(basic: BasicResponse) -> str:
+def _answered(basic: BasicResponse, serial: int) -> str:
+    if any(single.certid.serial == serial for single in basic.singles):
+        return "that serial of another issuer (the issuer's name or key has another hash)"
     serials = [f"{single.certid.serial:x}" for single in basic.singles[:3]]
     if not serials:
         return "no certificate at all"
@@ -174,6 +183,19 @@ def is_current(single: SingleResponse, at: datetime, policy: Policy, into: list[
                 max_age=duration_text(policy.max_age),
             )
         )
+
+
+def others_are_current(
+    others: Sequence[SingleResponse], at: datetime, policy: Policy, into: list[Finding]
+) -> None:
+    """Every other single that speaks of the certificate must be current too: clients take the
+    first they find, and refuse the response when that one has ended."""
+    codes = {found.code for found in into}
+    for other in others:
+        found: list[Finding] = []
+        is_current(other, at, policy, found)
+        into.extend(one for one in found if one.code not in codes)
+        codes.update(one.code for one in found)
 
 
 def window_is_sane(

@@ -25,9 +25,10 @@ from cryptography.hazmat.primitives.serialization import (
 
 from holdfast.errors import OperatorError
 from holdfast.pki import pem
-from holdfast.pki.certificate import Certificate, describe_key
+from holdfast.pki.certificate import Certificate
 from holdfast.pki.kind import Kind
 from holdfast.pki.unreadable import UNREADABLE
+from holdfast.pki.words import describe_key
 
 PrivateKey: TypeAlias = CertificateIssuerPrivateKeyTypes  # any key that can sign certificates
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-INTEGER, BIT_STRING, OID, SEQUENCE, CONTEXT_0, CONTEXT_3 = 0x02, 0x03, 0x06, 0x30, 0xA0, 0xA3
+BOOLEAN, INTEGER, BIT_STRING, OID = 0x01, 0x02, 0x03, 0x06
+SEQUENCE, CONTEXT_0, CONTEXT_3 = 0x30, 0xA0, 0xA3
 
 
 class Element(NamedTuple):

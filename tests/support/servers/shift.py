@@ -7,10 +7,11 @@ that nobody sleeps through. The monotonic clock is left alone: timers go on as t
 from __future__ import annotations
 
 import asyncio
-import glob
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+
+from support.faketime import library, sweep
 
 NAP = 0.02  # seconds: how soon a sleeper notices that time was moved
 
@@ -23,9 +24,9 @@ class Shift:
         self._file = folder / "faketime"
         self.offset = timedelta(0)
         self.to(timedelta(0))
-        (library,) = glob.glob("/usr/lib/*/faketime/libfaketimeMT.so.1")
+        sweep()
         self.environment = {
-            "LD_PRELOAD": library,
+            "LD_PRELOAD": library("libfaketimeMT.so.1"),
             "FAKETIME_TIMESTAMP_FILE": str(self._file),
             "FAKETIME_NO_CACHE": "1",
             "FAKETIME_DONT_FAKE_MONOTONIC": "1",
