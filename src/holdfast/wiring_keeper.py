@@ -36,6 +36,7 @@ from holdfast.services.keeper_page import KeeperPage
 from holdfast.services.own_clock import OwnClock
 from holdfast.services.relay import Relay, beside
 from holdfast.settings import Settings, parse_address
+from holdfast.settings_saved import save_settings
 from holdfast.settings_server import ServerTable
 from holdfast.sources.circuit import Circuits
 from holdfast.sources.http import Exchange, HttpSource
@@ -161,6 +162,7 @@ class House:
         self.passed_over: tuple[str, ...] = ()
         self._wanting = asyncio.Event()
         self.settings = read()
+        self._state = self.settings.keeper.state  # until a restart, whatever a reload says
         self.names = Names()
         self._tables: dict[str, ServerTable] = {}
         self._servers: dict[str, StapledServer] = {}
@@ -215,6 +217,7 @@ class House:
         control = Control(self.keeper, state / SOCKET, clock=self.clock, reload=self.reload)
         try:
             await self._stack.enter_async_context(control)
+            save_settings(self.settings, state)
             await self._listen()
         except BaseException:
             await self._stack.aclose()
@@ -256,6 +259,7 @@ class House:
         before, old_http, old_servers = self.settings, self._http, self._servers
         if _asking(before) != _asking(settings):
             self._http = http_of(settings)
+        await asyncio.to_thread(save_settings, settings, self._state)
         await self.keeper.adopt(
             inventory.kept,
             servers=self._servers_of(settings),
@@ -368,7 +372,14 @@ class House:
             known = self._servers.get(table.name)
             same = self._tables.get(table.name) == table and pace == self._pace
             if known is None or not same:
-                known = server_of(table, self.names, clock=self.clock, pace=pace, shelf=self._shelf)
+                known = server_of(
+                    table,
+                    self.names,
+                    clock=self.clock,
+                    pace=pace,
+                    shelf=self._shelf,
+                    state=self._state,
+                )
             if known is not None:
                 servers[table.name] = known
         self._tables = {table.name: table for table in settings.server}

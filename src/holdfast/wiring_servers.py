@@ -21,9 +21,9 @@ from holdfast.servers.haproxy import HaproxyServer
 from holdfast.servers.hitch import hitch_server
 from holdfast.servers.lighttpd import lighttpd_server
 from holdfast.servers.nginx import nginx_server
+from holdfast.servers.nginx_relay import NginxRelayServer
 from holdfast.servers.owed import FOLDER as OWED
 from holdfast.servers.owed import Owed
-from holdfast.servers.nginx_relay import NginxRelayServer
 from holdfast.servers.relay_shelf import RelayShelf
 from holdfast.servers.reloaded import ReloadedServer
 from holdfast.services.inventory import Inventory

@@ -181,6 +181,8 @@ def withdraw(
 
     With --expired it is the dead man's timer: when the keeper has died, nothing is sent past its
     end. With NAME the keeper must not be running: it would give the staple back.
+
+    Without -c it goes by the settings that the keeper left in its state folder.
     """
     import asyncio
 
@@ -195,7 +197,8 @@ def withdraw(
     from holdfast.wiring_withdraw import withdraw as run
 
     folder = _folder(state, config)
-    taken = asyncio.run(run(folder, _settings(config, state), name=name, at=at, dry_run=dry_run))
+    settings = _settings_for_withdrawal(folder, state, config)
+    taken = asyncio.run(run(folder, settings, name=name, at=at, dry_run=dry_run))
     if as_json:
         rows = [
             {"name": one.name, "server": one.server, "error": one.error or None} for one in taken
@@ -239,6 +242,24 @@ def _settings(config: str | None, state: str | None = None) -> Settings | None:
     except OperatorError:
         return None
     return read_settings(file)
+
+
+def _settings_for_withdrawal(folder: str, state: str | None, config: str | None) -> Settings:
+    """Those of `config`, else what the keeper of `folder` ran by, else of the usual places."""
+    from holdfast.errors import OperatorError
+    from holdfast.settings_saved import FILE, saved_settings
+
+    settings = saved_settings(folder) if config is None else None
+    if settings is None:
+        settings = _settings(config, state)
+    if settings is None:
+        raise OperatorError(
+            f"{folder}: no settings: without {FILE} there it is not known which files a keeper "
+            "delivered, and nothing was taken away",
+            hint="name the keeper's settings: `holdfast withdraw --expired -c holdfast.toml`; "
+            "a keeper that has no such file leaves its options in its state folder when it starts",
+        )
+    return settings
 
 
 def _named(certificate: str) -> str:

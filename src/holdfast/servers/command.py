@@ -6,6 +6,7 @@ Laws: one command runs at a time for one server; what it said last on stderr is 
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from holdfast.errors import DeliveryError
 from holdfast.ocsp.certid import CertID
 from holdfast.ocsp.staple import Staple
 from holdfast.servers.files import FilesServer, filled
+from holdfast.servers.owed import Owed
 from holdfast.servers.program import DEADLINE, run_program
 
 
@@ -21,7 +23,8 @@ class CommandServer:
     the same) after the file is gone.
 
     In the words `{staple_file}`, `{name}` and `{action}` (deliver, withdraw) are filled in; the
-    environment says the same as HOLDFAST_STAPLE_FILE, HOLDFAST_NAME and HOLDFAST_ACTION.
+    environment says the same as HOLDFAST_STAPLE_FILE, HOLDFAST_NAME and HOLDFAST_ACTION. `owed`:
+    where it is noted that a file is gone and the command has not succeeded since.
     """
 
     def __init__(
@@ -31,6 +34,7 @@ class CommandServer:
         run: Sequence[str],
         run_on_withdraw: Sequence[str] | None = None,
         deadline: float = DEADLINE,
+        owed: Owed | None = None,
     ) -> None:
         self.name = files.name
         self._files = files
@@ -38,7 +42,7 @@ class CommandServer:
         self._run_on_withdraw = self._run if run_on_withdraw is None else tuple(run_on_withdraw)
         self._deadline = deadline
         self._turn = asyncio.Lock()
-        self._untold: set[str] = set()  # removed, and the command has not succeeded since
+        self.owed = owed or Owed(self.name)
 
     @property
     def files(self) -> FilesServer:
@@ -48,14 +52,21 @@ class CommandServer:
     async def deliver(self, staple: Staple, /) -> None:
         path = await asyncio.to_thread(self._files.write, staple)
         await self._tell(self._run, "deliver", path, staple.certid)
+        await asyncio.to_thread(self.owed.discard, staple.certid)
 
     async def withdraw(self, certid: CertID, /) -> None:
-        removed = await asyncio.to_thread(self._files.remove, certid)
-        if removed is None and certid.key not in self._untold:
-            return
-        self._untold.add(certid.key)
-        await self._tell(self._run_on_withdraw, "withdraw", self._files.path(certid), certid)
-        self._untold.discard(certid.key)
+        if await asyncio.to_thread(self._remove, certid):
+            await self._tell(self._run_on_withdraw, "withdraw", self._files.path(certid), certid)
+            await asyncio.to_thread(self.owed.discard, certid)
+
+    def _remove(self, certid: CertID) -> bool:
+        """True when the command is to be run."""
+        if self._files.holds(certid):
+            self.owed.add(certid, self._files.called(certid))
+            self._files.remove(certid)
+        elif os.path.exists(self._files.path(certid)):  # another's: it was told of that one
+            self.owed.discard(certid)
+        return certid in self.owed
 
     async def _tell(self, command: Sequence[str], action: str, path: Path, certid: CertID) -> None:
         if not command:

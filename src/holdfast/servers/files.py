@@ -91,7 +91,7 @@ class FilesServer:
     def holds(self, certid: CertID) -> bool:
         """True when the file is there and is not another certificate's."""
         path = self.path(certid)
-        return os.path.lexists(path) and not self.is_blank(path) and not _of_other(path, certid)
+        return os.path.exists(path) and not self.is_blank(path) and not _of_other(path, certid)
 
     def is_blank(self, path: Path) -> bool:
         """True when the file at `path` is there only because the server needs one."""
@@ -105,7 +105,7 @@ class FilesServer:
     def remove(self, certid: CertID) -> Path | None:
         """Take the file away; its path, None when there was nothing to take. `DeliveryError`."""
         path = self.path(certid)
-        if self._blank is not None and not os.path.lexists(path):
+        if self._blank is not None and not os.path.exists(path):
             self._put(path, self._blank.made(certid))
             return None
         if not self.holds(certid):
@@ -114,8 +114,9 @@ class FilesServer:
             self._put(path, self._blank.made(certid))
             return path
         try:
-            path.unlink(missing_ok=True)
-            sync_directory(path.parent)
+            whole = Path(os.path.realpath(path))  # as writing it follows links
+            whole.unlink(missing_ok=True)
+            sync_directory(whole.parent)
         except OSError as error:
             told = trouble("cannot remove", path, error)
             raise DeliveryError(f"{self.name}: {told.message}", hint=told.hint) from error

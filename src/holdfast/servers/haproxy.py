@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
+import os
 import re
 import textwrap
 from collections.abc import Coroutine, Iterable, Sequence
@@ -250,8 +251,9 @@ class HaproxyServer:
             if _issuer_is_known(Path(str(path).removesuffix(".ocsp"))):
                 write_atomic(path, b"", READABLE)
                 return
-            path.unlink(missing_ok=True)
-            sync_directory(path.parent)
+            whole = Path(os.path.realpath(path))  # as writing it follows links
+            whole.unlink(missing_ok=True)
+            sync_directory(whole.parent)
         except OSError as error:
             raise trouble("cannot remove", path, error) from error
 

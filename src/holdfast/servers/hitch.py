@@ -28,6 +28,7 @@ from holdfast.plan.reloading import USUAL_PACE, Pace
 from holdfast.seams import Clock
 from holdfast.servers.daemon import Master
 from holdfast.servers.files import FilesServer, NameOf
+from holdfast.servers.owed import Owed
 from holdfast.servers.plain_layout import PlainLayout
 from holdfast.servers.program import DEADLINE, run_program
 from holdfast.servers.reloaded import ReloadedServer, failed
@@ -91,6 +92,7 @@ def hitch_server(
     reload: Sequence[str] = (),
     deadline: float = DEADLINE,
     pace: Pace = USUAL_PACE,
+    owed: Owed | None = None,
 ) -> HitchServer:
     """The Hitch whose `ocsp-resp-file`s are `file` ({name}, {serial}, {key})."""
     files = FilesServer(name, file=file, name_of=name_of, blank=EndedBlank())
@@ -103,7 +105,7 @@ def hitch_server(
         reload=reload,
         deadline=deadline,
     )
-    return HitchServer(PlainLayout(files, needed=True), daemon, clock=clock, pace=pace)
+    return HitchServer(PlainLayout(files, needed=True), daemon, clock=clock, pace=pace, owed=owed)
 
 
 class Hitch:

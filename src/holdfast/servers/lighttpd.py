@@ -18,6 +18,7 @@ from holdfast.seams import Clock
 from holdfast.servers.daemon import Master
 from holdfast.servers.files import FilesServer
 from holdfast.servers.look import Look
+from holdfast.servers.owed import Owed
 from holdfast.servers.plain_layout import PlainLayout
 from holdfast.servers.program import DEADLINE, run_program
 from holdfast.servers.reloaded import ReloadedServer, failed
@@ -42,6 +43,7 @@ def lighttpd_server(
     look_at: tuple[str, int] | None = None,
     deadline: float = DEADLINE,
     pace: Pace = USUAL_PACE,
+    owed: Owed | None = None,
 ) -> ReloadedServer:
     """The lighttpd whose `ssl.stapling-file`s are `files`. `look_at`: where a handshake shows when
     the restart is done; without it a delivery returns when lighttpd has been told."""
@@ -56,7 +58,7 @@ def lighttpd_server(
         look=Look(name, look_at) if look_at is not None else None,
         deadline=deadline,
     )
-    return ReloadedServer(PlainLayout(files), daemon, clock=clock, pace=pace)
+    return ReloadedServer(PlainLayout(files), daemon, clock=clock, pace=pace, owed=owed)
 
 
 class Lighttpd:

@@ -107,7 +107,7 @@ class IncludeLayout:
             self._put(include, _names(path))
             return True
         held = self.files.holds(change.certid)
-        if not held and os.path.lexists(path):  # it is another certificate's
+        if not held and os.path.exists(path):  # it is another certificate's
             return False
         before = _text(include)
         self._put(include, _HEAD)
@@ -115,7 +115,7 @@ class IncludeLayout:
 
     def clear(self, certid: CertID) -> None:
         self._put(self.include(certid), _HEAD)
-        self.files.path(certid).unlink(missing_ok=True)
+        Path(os.path.realpath(self.files.path(certid))).unlink(missing_ok=True)
 
     def settled(self, change: Change) -> None:
         if change.staple is None:

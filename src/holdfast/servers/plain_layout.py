@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from holdfast.ocsp.certid import CertID
@@ -26,7 +27,7 @@ class PlainLayout:
         return True
 
     def clear(self, certid: CertID) -> None:
-        self.files.path(certid).unlink(missing_ok=True)
+        Path(os.path.realpath(self.files.path(certid))).unlink(missing_ok=True)
         self.files.remove(certid)  # a blank one, where the server needs the file
 
     def settled(self, change: Change) -> None:

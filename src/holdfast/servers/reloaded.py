@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -23,6 +24,7 @@ from holdfast.ocsp.staple import Staple
 from holdfast.plan.reloading import USUAL_PACE, Pace, waiting_for
 from holdfast.seams import Clock
 from holdfast.servers.files import READABLE, FilesServer
+from holdfast.servers.owed import Owed
 from holdfast.servers.reloads import Applied, Change, Reloads
 
 _log = logging.getLogger("holdfast.servers")
@@ -80,13 +82,19 @@ class ReloadedServer:
     patient = True
 
     def __init__(
-        self, layout: Layout, daemon: Daemon, *, clock: Clock, pace: Pace = USUAL_PACE
+        self,
+        layout: Layout,
+        daemon: Daemon,
+        *,
+        clock: Clock,
+        pace: Pace = USUAL_PACE,
+        owed: Owed | None = None,
     ) -> None:
         self.name = layout.files.name
         self.reloads = 0  # how often the server was reloaded
         self._layout, self._daemon, self._clock = layout, daemon, clock
         self._loaded: dict[str, Staple] = {}  # what the server is known to send
-        self._untold: set[str] = set()  # taken away, and not reloaded since
+        self.owed = owed or Owed(self.name)  # taken away, and not reloaded since
         self._reloads = Reloads(self.name, self._apply, clock=clock, pace=pace)
 
     @property
@@ -124,11 +132,11 @@ class ReloadedServer:
         for change, failed in zip(changes, errors, strict=True):
             if failed is None:
                 await asyncio.to_thread(self._layout.settled, change)
+                await asyncio.to_thread(self.owed.discard, change.certid)
                 self._know(change)
         return Applied(errors, reloaded)
 
     def _know(self, change: Change) -> None:
-        self._untold.discard(change.certid.key)
         if change.staple is None:
             self._loaded.pop(change.certid.key, None)
         else:
@@ -142,11 +150,14 @@ class ReloadedServer:
             before = tuple((path, _content(path)) for path in self._layout.paths(change.certid))
             made = _Placed(index, change, before)
             try:
+                if change.staple is None and self.files.holds(change.certid):
+                    name = self.files.called(change.certid)
+                    await asyncio.to_thread(self.owed.add, change.certid, name)
                 changed = await asyncio.to_thread(self._layout.place, change)
-                key = change.certid.key
-                if changed and change.staple is None:
-                    self._untold.add(key)
-                if changed or key in self._untold:
+                if changed and change.staple is None and change.certid not in self.owed:
+                    name = self.files.called(change.certid)
+                    await asyncio.to_thread(self.owed.add, change.certid, name)
+                if changed or change.certid in self.owed:
                     placed.append(made)
             except HoldfastError as error:
                 errors[index] = error
@@ -218,7 +229,7 @@ class ReloadedServer:
 def _write_back(before: Iterable[tuple[Path, bytes | None]]) -> None:
     for path, data in before:
         if data is None:
-            path.unlink(missing_ok=True)
+            Path(os.path.realpath(path)).unlink(missing_ok=True)
         else:
             write_atomic(path, data, READABLE)
 
