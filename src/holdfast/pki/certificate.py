@@ -17,9 +17,9 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import AuthorityInformationAccessOID
 
 from holdfast.errors import Malformed
+from holdfast.pki.listed import critical_among, listed_extensions
 from holdfast.pki.signature import made_by
 from holdfast.pki.tlv import (
-    BOOLEAN,
     CONTEXT_0,
     CONTEXT_3,
     INTEGER,
@@ -246,32 +246,14 @@ class Certificate:
         wanted, tbs = oid_der(oid.dotted_string), self._tbs
         return [
             tbs[e.head : e.end]
-            for e in self._listed_extensions
+            for e in listed_extensions(tbs, self._fields)
             if tbs.startswith(wanted, e.start, e.end)
         ]
-
-    @property
-    def _listed_extensions(self) -> list[Element]:
-        tbs = self._tbs
-        listed = next((f for f in self._fields if f.tag == CONTEXT_3), None)
-        if listed is None:
-            return []
-        inner = element(tbs, listed.start, listed.end)
-        each = elements(tbs, inner.start, inner.end) if inner else None
-        if each is None:
-            raise Malformed("Certificate.extensions", "not a SEQUENCE of extensions")
-        return each
 
     @cached_property
     def critical_extensions(self) -> frozenset[bytes]:
         """The OBJECT IDENTIFIERs, DER, of the extensions marked critical, readable or not."""
-        tbs = self._tbs
-        parts = [elements(tbs, e.start, e.end) or [] for e in self._listed_extensions]
-        return frozenset(
-            tbs[part[0].head : part[0].end]
-            for part in parts
-            if len(part) > 2 and part[1].tag == BOOLEAN and tbs[part[1].start] != 0
-        )
+        return critical_among(self._tbs, listed_extensions(self._tbs, self._fields))
 
     @cached_property
     def is_ca(self) -> bool:

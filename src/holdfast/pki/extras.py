@@ -68,6 +68,11 @@ def end_of(begin: datetime, lifetime: timedelta) -> datetime:
 def common_name(name: str | x509.Name) -> x509.Name:
     if isinstance(name, x509.Name):
         return name
+    if not name.isprintable():
+        raise OperatorError(
+            f"{name!r} cannot be a common name: it holds a control character",
+            hint="write the name in one line of letters",
+        )
     try:
         return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     except ValueError as error:
@@ -89,6 +94,11 @@ def general_name(name: str) -> x509.GeneralName:
         raise OperatorError(
             f"{name!r} is neither a DNS name nor an IP address",
             hint="give names like www.example.org, *.example.org, 192.0.2.1 or 2001:db8::1",
+        )
+    if any(len(label) > 63 for label in text.split(".")):
+        raise OperatorError(
+            f"{name!r} is not a DNS name: one of its labels is longer than 63 characters",
+            hint="RFC 1035 allows 63 between two dots",
         )
     return x509.DNSName(text)
 
