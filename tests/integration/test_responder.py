@@ -72,6 +72,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     (folder / "ca.key").write_bytes(ca.issued.key_pem())
     (folder / "both.pem").write_bytes(ca.issued.pem + ca.issued.key_pem())
     (folder / "signer.pem").write_bytes(signer.pem + signer.key_pem())
+    for name in ("ca.key", "both.pem", "signer.pem"):
+        (folder / name).chmod(0o600)
     for name in ("good", "revoked", "never"):
         (folder / f"{name}.pem").write_bytes(getattr(world, name).pem)
     world.write()
@@ -167,6 +169,20 @@ def test_curl_gets_an_answer_that_openssl_verifies(world: World, url: str) -> No
     assert read["expires"].endswith("GMT")
     assert read["last-modified"].endswith("GMT")
     asked_for = ["-issuer", world.file("ca.pem"), "-cert", world.file("good.pem")]
+    again = ran(
+        [
+            "curl",
+            "-sS",
+            "-o",
+            "-",
+            "-w",
+            "%{http_code}",
+            "-H",
+            f"If-None-Match: {read['etag']}",
+            target,
+        ]
+    )
+    assert again.stdout == b"304"
     judged = ran(["openssl", "ocsp", "-respin", out, *asked_for, "-CAfile", world.file("ca.pem")])
     assert b"Response verify OK" in judged.stderr
     assert b": good" in judged.stdout

@@ -60,6 +60,7 @@ class Answer:
     nonced: bool = False
     singles: tuple[SingleResponse, ...] = ()
     why: str = ""
+    made_at: datetime | None = None
 
 
 NEVER_ISSUED = Revoked(datetime(1970, 1, 1, tzinfo=UTC), RevocationReason.CERTIFICATE_HOLD)
@@ -135,4 +136,5 @@ def answer(
         next_update,
         nonce is not None,
         tuple(singles),
+        made_at=at,
     )

@@ -64,7 +64,7 @@ class Responder:
         """Answer one HTTP request."""
         match request.method:
             case "POST":
-                if not request.path.startswith(self._prefix):
+                if not self._is_ours(request.path):
                     return plain(404, "no OCSP responder at this path")
                 return await self._reply(request, request.body)
             case "GET" | "HEAD":
@@ -72,9 +72,13 @@ class Responder:
             case _:
                 return plain(405, "OCSP is asked by GET or POST", headers=_ALLOW)
 
+    def _is_ours(self, path: bytes) -> bool:
+        """The prefix itself, or what follows it after a `/`."""
+        return not self._prefix or path == self._prefix or path.startswith(self._prefix + b"/")
+
     async def _get(self, request: Request) -> Reply:
         path = request.path
-        if not path.startswith(self._prefix):
+        if not self._is_ours(path):
             return plain(404, "no OCSP responder at this path")
         if not path[len(self._prefix) :].strip(b"/"):
             return plain(200, "An OCSP responder: ask by GET or POST (RFC 6960 A.1).")
@@ -111,7 +115,8 @@ class Responder:
                 b"max-age=%d, public, no-transform, must-revalidate" % seconds,
             ),
         )
-        if _matches(request.header(b"if-none-match"), etag):
+        conditional = request.method in ("GET", "HEAD")  # RFC 9110 13.1.2
+        if conditional and _matches(request.header(b"if-none-match"), etag):
             return Reply(304, b"", headers[1:])
         return Reply(200, body, headers)
 

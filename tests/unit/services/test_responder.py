@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from base64 import b64encode
 from datetime import timedelta
 
 import pytest
@@ -85,13 +86,16 @@ def test_a_client_that_has_it_gets_304_with_the_caching_headers(form: bytes) -> 
     """R23."""
     etag = read(ask()[0])[b"etag"]
     sent = form % etag if b"%s" in form else form
-    reply, _ = ask(headers=((b"if-none-match", sent),))
+    path = b"/" + b64encode(b"question")
+    reply, _ = ask(headers=((b"if-none-match", sent),), method="GET", target=path)
     assert reply.status == 304
     assert reply.body == b""
     assert read(reply)[b"etag"] == etag
     assert b"expires" in read(reply)
-    other, _ = ask(headers=((b"if-none-match", b'"other"'),))
+    other, _ = ask(headers=((b"if-none-match", b'"other"'),), method="GET", target=path)
     assert other.status == 200
+    posted, _ = ask(headers=((b"if-none-match", sent),))
+    assert posted.status == 200  # RFC 9110 13.1.2: for GET and HEAD alone
 
 
 def test_get_under_a_prefix() -> None:
@@ -104,7 +108,11 @@ def test_get_under_a_prefix() -> None:
     elsewhere, recorder = ask(method="GET", target=b"/other/MAAA", prefix="/ocsp")
     assert elsewhere.status == 404
     assert recorder.asked == []
-    assert ask(method="POST", target=b"/other", prefix="/ocsp")[0].status == 404
+    for target in (b"/other", b"/ocspevil", b"/ocsp0"):
+        assert ask(method="POST", target=target, prefix="/ocsp")[0].status == 404
+        assert ask(method="GET", target=target, prefix="/ocsp")[0].status == 404
+    for target in (b"/ocsp", b"/ocsp/"):
+        assert ask(method="POST", target=target, prefix="/ocsp")[0].status == 200
 
 
 def test_the_bare_path_says_what_it_is() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -11,9 +12,11 @@ import pytest
 from holdfast.errors import NotFound, StoreError, Unavailable
 from holdfast.ocsp.certid import Subject
 from holdfast.ocsp.request import Request
+from holdfast.ocsp.response import Response
 from holdfast.ocsp.sign import Signer
 from holdfast.ocsp.statuses import ResponseStatus, RevocationReason, Revoked
 from holdfast.ocsp.verify import examine
+from holdfast.plan.answering import Rules
 from holdfast.seams import LedgerEntry
 from holdfast.sources.signing import Signing
 from support.clock import FakeClock
@@ -84,3 +87,29 @@ def test_garbage_is_malformed_request() -> None:
     """R5."""
     given = asyncio.run(signing(TwoEntries()).answer_bytes(b"garbage"))
     assert given.response_status is ResponseStatus.malformedRequest
+
+
+def test_an_answer_is_given_again_until_it_ages_or_the_ledger_changes() -> None:
+    """R19, R23, R32: the same bytes, so that an ETag means something; never across a revocation,
+    never for a nonce."""
+    ledger, clock = TwoEntries(), FakeClock(AT)
+    rules = Rules(validity=timedelta(hours=10))
+    source = Signing(signer=SIGNER, ledger=ledger, clock=clock, rules=rules)
+
+    def asked(nonce: bytes | None = None) -> bytes:
+        request = Request.build(Subject(1, CA.certificate).certid, nonce=nonce)
+        return asyncio.run(source.answer(request)).der
+
+    first = asked()
+    clock.advance(timedelta(minutes=5))
+    assert asked() == first
+    assert asked(b"n" * 16) != asked(b"n" * 16)
+    clock.advance(timedelta(minutes=1))
+    second = asked()
+    assert second != first
+    ledger.rows[1] = replace(ledger.rows[1], revoked_at=AT)
+    third = asked()
+    assert third != second
+    assert not examine(Response.parse(third), Subject(1, CA.certificate), at=clock.now()).good
+    clock.jump(timedelta(days=-1))
+    assert asked() not in (first, second, third)
