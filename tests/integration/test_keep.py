@@ -243,10 +243,126 @@ def test_k27_dead_man_after_a_rotation(world: World) -> None:
     (world.folder / "web.pem").write_bytes(renewed.pem + world.ca.issued.pem)
     assert holdfast("withdraw", "--expired", "-c", settings).out == "nothing to withdraw\n"
     assert (world.folder / "web.ocsp").exists()
-    at = (datetime.now(UTC) + timedelta(minutes=11)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    at = after(timedelta(minutes=9, seconds=45))  # a little before nextUpdate
     assert holdfast("withdraw", "--expired", "-c", settings, "--at", at).code == 0
     assert not list(world.folder.glob("*.ocsp"))
     assert not list((world.state / "staples").glob("*.der"))
+
+
+def after(span: timedelta) -> str:
+    return (datetime.now(UTC) + span).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def killed(world: World, *words: object, minutes: int | None = 10) -> None:
+    """A keeper delivers and is killed."""
+    with world.responder(minutes=minutes), world.keeper(*words) as started:
+        assert holdfast("wait", "web.test", "--state", world.state, "--timeout", "20s").code == 0
+        started.child.send_signal(signal.SIGKILL)
+        started.child.wait(timeout=10)
+    assert world.out.exists()
+
+
+def stored(world: World) -> list[Path]:
+    return list((world.state / "staples").glob("*.der"))
+
+
+def test_k27_dead_man_without_a_settings_file(world: World) -> None:
+    """What the keeper was told by options is known when it is dead."""
+    killed(world, *world.options())
+    saved = world.state / "settings.json"
+    assert stat.S_IMODE(saved.stat().st_mode) == 0o600
+    words = ("withdraw", "--expired", "--state", world.state)
+    assert holdfast(*words).out == "nothing to withdraw\n"
+    done = holdfast(*words, "--at", after(timedelta(days=2)))
+    assert done.code == 0, done.err
+    assert not world.out.exists()
+    assert not stored(world)
+    assert "withdrew web.test from file" in done.out
+
+
+@pytest.mark.parametrize(("spoil", "says"), [("gone", "no settings"), ("others", "another user")])
+def test_k27_without_settings_nothing_is_taken_away(world: World, spoil: str, says: str) -> None:
+    """Red twin: whose files are not known, keeps what shows that there are some."""
+    killed(world, *world.options())
+    saved = world.state / "settings.json"
+    if spoil == "gone":
+        saved.unlink()
+    else:
+        saved.chmod(0o666)
+    refused = holdfast(
+        "withdraw", "--expired", "--state", world.state, "--at", after(timedelta(days=2))
+    )
+    assert refused.code == 2
+    assert says in refused.err
+    assert "-c" in refused.err
+    assert world.out.exists()
+    assert stored(world)
+
+
+def test_k27_k6_without_next_update_it_ends_too(world: World) -> None:
+    killed(world, *world.options(), minutes=None)
+    words = ("withdraw", "--expired", "--state", world.state, "--at")
+    assert holdfast(*words, after(timedelta(hours=11))).out == "nothing to withdraw\n"
+    assert holdfast(*words, after(timedelta(hours=12))).code == 0
+    assert not world.out.exists()
+    assert not stored(world)
+
+
+def test_k27_k6_without_next_update_after_a_rotation(world: World) -> None:
+    """The staple of the certificate before, which nothing can prove any more, ends too."""
+    killed(world, *world.options(), minutes=None)
+    renewed = a_server(world.ca, "web.test", at=BEGIN, responder_urls=("http://127.0.0.1:9/",))
+    (world.folder / "web.pem").write_bytes(renewed.pem + world.ca.issued.pem)
+    words = ("withdraw", "--expired", "--state", world.state, "--at")
+    assert holdfast(*words, after(timedelta(hours=11))).out == "nothing to withdraw\n"
+    assert holdfast(*words, after(timedelta(hours=12))).code == 0
+    assert not world.out.exists()
+    assert not stored(world)
+
+
+def test_k27_a_reload_is_known_too(world: World) -> None:
+    settings = world.settings(TWO)
+    with world.responder(), world.keeper("-c", settings) as started:
+        assert holdfast("wait", "web", "-c", settings, "--timeout", "20s").code == 0
+        world.settings(TWO.replace("{name}.ocsp", "moved-{name}.ocsp"))
+        assert holdfast("reload", "-c", settings).code == 0
+        soon((world.folder / "moved-web.ocsp").exists)
+        started.child.send_signal(signal.SIGKILL)
+        started.child.wait(timeout=10)
+    settings.unlink()
+    words = ("withdraw", "--expired", "--state", world.state, "--at")
+    done = holdfast(*words, after(timedelta(minutes=11)))
+    assert done.code == 0, done.err
+    assert not list(world.folder.glob("*.ocsp"))
+
+
+def test_k27_a_server_that_was_not_told_is_told_again(world: World) -> None:
+    """The file is gone, the command fails: exit 3 until it succeeds, and the store's copy last."""
+    text = TWO.replace("echo $HOLDFAST_ACTION >> told.log", "echo $HOLDFAST_ACTION >> told.log; ")
+    world.settings(text.replace('told.log; "]', 'told.log; test ! -e deaf"]'))
+    settings, deaf = world.folder / "holdfast.toml", world.folder / "deaf"
+    settings.write_text(settings.read_text().replace("-e deaf", f"-e {deaf}"))
+    with world.responder(), world.keeper("-c", settings) as started:
+        for name in ("web", "mail"):
+            assert holdfast("wait", name, "-c", settings, "--timeout", "20s").code == 0
+        started.child.send_signal(signal.SIGKILL)
+        started.child.wait(timeout=10)
+    deaf.touch()
+    words = ("withdraw", "--expired", "-c", settings, "--at", after(timedelta(days=2)))
+    for _ in range(2):
+        failed = holdfast(*words)
+        assert failed.code == 3
+        assert "withdrew web from told: failed" in failed.out
+        assert not (world.folder / "told.ocsp").exists()
+        assert len(stored(world)) == 1, "that of web; mail's servers are done"
+    deaf.unlink()
+    looked = holdfast(*words, "--dry-run")
+    assert looked.out == "would withdraw web from told\nwould withdraw web from store\n"
+    done = holdfast(*words)
+    assert (done.code, done.out) == (0, "withdrew web from told\nwithdrew web from store\n")
+    assert not stored(world)
+    assert (world.folder / "told.log").read_text().split() == ["deliver"] + ["withdraw"] * 3
+    assert holdfast(*words).out == "nothing to withdraw\n"
 
 
 def test_k27_a_name_and_only_without_a_keeper(world: World) -> None:

@@ -17,7 +17,7 @@ from holdfast.pki.issue import Authority, Issued
 from holdfast.seams import LedgerEntry
 from holdfast.stores.index_txt import write_index
 from support.cli import holdfast
-from support.pki import a_root, a_server, written
+from support.pki import a_root, a_server, private, written
 from support.processes import HOLDFAST, Running, ran, running
 
 NOW = datetime.now(UTC).replace(microsecond=0)
@@ -64,11 +64,12 @@ class World:
         (self.folder / "index.txt.attr").write_text("unique_subject = no\n")
 
     @contextmanager
-    def responder(self, *, minutes: int = 10) -> Iterator[Running]:
-        """openssl ocsp on the port that the certificates name."""
+    def responder(self, *, minutes: int | None = 10) -> Iterator[Running]:
+        """openssl ocsp on the port that the certificates name. `minutes` None: no nextUpdate."""
         command = ("openssl", "ocsp", "-index", "index.txt", "-port", str(self.port))
-        signer = ("-rsigner", "ca.pem", "-rkey", "ca.key", "-CA", "ca.pem", "-nmin", str(minutes))
-        with running([*command, *signer], cwd=self.folder, until=b"ACCEPT") as started:
+        signer = ("-rsigner", "ca.pem", "-rkey", "ca.key", "-CA", "ca.pem")
+        window = () if minutes is None else ("-nmin", str(minutes))
+        with running([*command, *signer, *window], cwd=self.folder, until=b"ACCEPT") as started:
             yield started
 
     @contextmanager
@@ -110,7 +111,7 @@ def a_world(folder: Path) -> World:
         chain, _ = written(issued, folder, name)
         chain.write_bytes(issued.pem + ca.issued.pem)
     (folder / "ca.pem").write_bytes(ca.issued.pem)
-    (folder / "ca.key").write_bytes(ca.issued.key_pem())
+    private(folder / "ca.key", ca.issued.key_pem())
     world.write_index()
     return world
 

@@ -19,6 +19,7 @@ from holdfast.pki import pem
 from holdfast.pki.kind import Kind
 from holdfast.servers.command import CommandServer
 from holdfast.servers.files import FilesServer, file_name
+from holdfast.servers.owed import Owed
 from support.pki import AT
 from support.staples import WEEK, a_desk
 
@@ -70,6 +71,23 @@ def test_k18_a_rotation_does_not_take_the_new_ones_file(tmp_path: Path) -> None:
     asyncio.run(server.deliver(newer))
     asyncio.run(server.withdraw(CERTID))
     assert (tmp_path / "x.test.der").read_bytes() == newer.der
+
+
+def test_k27_withdraw_follows_a_link_as_writing_does(tmp_path: Path) -> None:
+    """The file that the link names is the one that was written; the link stays for the next."""
+    link, real = tmp_path / "x.test.der", tmp_path / "real"
+    real.write_bytes(b"")
+    link.symlink_to(real.name)
+    server, staple = files(tmp_path), X.staple()
+    asyncio.run(server.deliver(staple))
+    assert real.read_bytes() == staple.der
+    asyncio.run(server.withdraw(CERTID))
+    assert not real.exists()
+    assert link.is_symlink()
+    assert not server.holds(CERTID), "a link to nothing holds nothing"
+    asyncio.run(server.withdraw(CERTID))
+    asyncio.run(server.deliver(staple))
+    assert real.read_bytes() == staple.der
 
 
 def test_garbage_in_its_place_is_taken_away(tmp_path: Path) -> None:
@@ -136,6 +154,44 @@ def test_a_failed_withdrawal_command_is_run_again(tmp_path: Path) -> None:
 
     asyncio.run(story())
     assert (tmp_path / "mark").read_text() == "again"
+
+
+def test_k27_a_failed_withdrawal_is_known_to_the_next_process(tmp_path: Path) -> None:
+    """The command is run again until it has succeeded, and then no more."""
+    log, deaf = tmp_path / "log", tmp_path / "deaf"
+    run = program(
+        tmp_path,
+        f"open({str(log)!r}, 'a').write('told ')\nsys.exit(os.path.exists({str(deaf)!r}))",
+    )
+    deaf.touch()
+
+    def another() -> CommandServer:
+        owed = Owed("web", folder=tmp_path / "owed")
+        return CommandServer(files(tmp_path), run=(), run_on_withdraw=run, owed=owed)
+
+    asyncio.run(another().deliver(X.staple()))
+    for _ in range(2):
+        with pytest.raises(DeliveryError):
+            asyncio.run(another().withdraw(CERTID))
+        assert [debt.name for debt in another().owed.noted()] == ["x.test"]
+    deaf.unlink()
+    for _ in range(2):
+        asyncio.run(another().withdraw(CERTID))
+        assert not list(another().owed.noted())
+    assert log.read_text().split() == ["told"] * 3
+
+
+def test_k27_what_was_delivered_since_is_not_withdrawn_late(tmp_path: Path) -> None:
+    """Another certificate's staple took the file over, of which the server was told."""
+    log = tmp_path / "log"
+    run = program(tmp_path, f"open({str(log)!r}, 'a').write('withdrawn')")
+    owed = Owed("web", folder=tmp_path / "owed")
+    owed.add(CERTID, "x.test")
+    server = CommandServer(files(tmp_path), run=(), run_on_withdraw=run, owed=owed)
+    asyncio.run(server.deliver(ROTATED.staple()))
+    asyncio.run(server.withdraw(CERTID))
+    assert not log.exists()
+    assert not list(owed.noted())
 
 
 @pytest.mark.parametrize("command", ["/no/such/program", "", "\x00"])

@@ -15,6 +15,7 @@ from holdfast.ocsp.staple import Staple
 from holdfast.ocsp.statuses import Revoked
 from holdfast.plan.reloading import USUAL_PACE
 from holdfast.servers.files import FilesServer
+from holdfast.servers.owed import Owed
 from holdfast.servers.plain_layout import PlainLayout
 from holdfast.servers.reloaded import ReloadedServer
 from holdfast.servers.reloads import Change
@@ -57,7 +58,10 @@ class Town:
         self.daemon = ToyDaemon()
         self.clock = FakeClock(AT)
         files = FilesServer("toy", file=str(folder / "{serial}.der"))
-        self.server = ReloadedServer(PlainLayout(files), self.daemon, clock=self.clock)
+        self.owed = Owed("toy", folder=folder / "owed")
+        self.server = ReloadedServer(
+            PlainLayout(files), self.daemon, clock=self.clock, owed=self.owed
+        )
 
     def start(self, what: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         return asyncio.create_task(what)
@@ -233,5 +237,23 @@ def test_a_bug_in_the_adapter_reaches_every_caller(tmp_path: Path) -> None:
         assert [type(error) for error in outcomes] == [AttributeError, AttributeError]
         town.daemon.reloads = []
         assert await town.made(town.server.deliver(X.staple(AT))) == [None]
+
+    played(story, tmp_path)
+
+
+def test_k27_a_withdrawal_without_a_reload_is_made_by_the_next_process(tmp_path: Path) -> None:
+    async def story(town: Town) -> None:
+        assert await town.made(town.server.deliver(X.staple(AT))) == [None]
+        town.daemon.deaf = True
+        (failed,) = await town.made(town.server.withdraw(X.subject.certid))
+        assert isinstance(failed, DeliveryError)
+        assert town.held(X) is None
+        other = Town(town.folder)  # knows what lies in the folder only
+        assert [debt.certid for debt in other.owed.noted()] == [X.subject.certid]
+        assert await other.made(other.server.withdraw(X.subject.certid)) == [None]
+        assert other.daemon.reloads == [{1}]
+        assert not list(other.owed.noted())
+        assert await other.made(other.server.withdraw(X.subject.certid)) == [None]
+        assert other.daemon.reloads == [{1}], "nothing is owed any more"
 
     played(story, tmp_path)
