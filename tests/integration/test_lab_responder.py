@@ -34,7 +34,7 @@ from holdfast.ocsp.sign import Signer
 from holdfast.ocsp.verify import examine
 from holdfast.sources.http import Exchange, HttpSource
 from support.http import split, talk
-from support.pki import YEAR, a_root, a_server, a_signer, written
+from support.pki import YEAR, a_root, a_server, a_signer, private, written
 
 NOW = datetime.now(UTC)
 CA = a_root(at=NOW - YEAR)
@@ -455,7 +455,7 @@ def test_command_with_a_given_ca_and_signer(tmp_path: Path) -> None:
     ca, ca_key = written(CA, tmp_path, "ca")
     server, _ = written(SERVER, tmp_path, "server")
     signer = tmp_path / "signer.pem"
-    signer.write_bytes(SIGNER.pem + SIGNER.key_pem())
+    private(signer, SIGNER.pem + SIGNER.key_pem())
     # the chain file of a root holds nothing but its own certificate
     ca.write_bytes(CA.issued.pem)
     with command("--ca", ca, "--key", ca_key, "--signer", signer, "--fault", "revoked") as told:

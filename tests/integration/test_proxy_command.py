@@ -23,7 +23,7 @@ from holdfast.pki.issue import Issued
 from holdfast.stores.files import FOLDER, FileStore
 from support.answers import a_staple, an_answer
 from support.cli import holdfast
-from support.pki import written
+from support.pki import private, written
 from support.tls_peers import plain_server
 from support.tls_world import NOW, Loop, a_ca, a_loop, a_site, curl, gnutls, openssl, roots_file
 
@@ -228,7 +228,7 @@ def test_a_key_with_a_passphrase_and_a_file_that_holds_both(
 ) -> None:
     site = responder.site("/both")
     both = tmp_path / "both.pem"
-    both.write_bytes(site.fullchain_pem + site.key_pem(passphrase=b"open sesame"))
+    private(both, site.fullchain_pem + site.key_pem(passphrase=b"open sesame"))
     secret = tmp_path / "secret"
     secret.write_text("open sesame\n")
     with running(tmp_path, "--cert", both, "--key-passphrase-file", secret) as proxy:

@@ -23,7 +23,7 @@ from holdfast.ocsp.verify import examine
 from holdfast.pki.issue import Authority, Issued
 from holdfast.seams import LedgerEntry
 from holdfast.stores.index_txt import write_index
-from support.pki import a_root, a_server, a_signer
+from support.pki import a_root, a_server, a_signer, private
 from support.processes import HOLDFAST, first_json, ran, running
 
 NOW = datetime.now(UTC).replace(microsecond=0)
@@ -69,9 +69,9 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     )
     signer = a_signer(ca, at=BEGIN)
     (folder / "ca.pem").write_bytes(ca.issued.pem)
-    (folder / "ca.key").write_bytes(ca.issued.key_pem())
-    (folder / "both.pem").write_bytes(ca.issued.pem + ca.issued.key_pem())
-    (folder / "signer.pem").write_bytes(signer.pem + signer.key_pem())
+    private(folder / "ca.key", ca.issued.key_pem())
+    private(folder / "both.pem", ca.issued.pem + ca.issued.key_pem())
+    private(folder / "signer.pem", signer.pem + signer.key_pem())
     for name in ("ca.key", "both.pem", "signer.pem"):
         (folder / name).chmod(0o600)
     for name in ("good", "revoked", "never"):

@@ -129,9 +129,15 @@ def written(issued: Issued | Authority, folder: Path, name: str = "server") -> t
     issued = issued.issued if isinstance(issued, Authority) else issued
     chain, key = folder / f"{name}.pem", folder / f"{name}.key"
     chain.write_bytes(issued.fullchain_pem)
-    key.touch(mode=0o600)
-    key.write_bytes(issued.key_pem())
+    private(key, issued.key_pem())
     return chain, key
+
+
+def private(path: Path, data: bytes) -> Path:
+    """A file that its owner alone can read, as every key's must be."""
+    path.touch(mode=0o600)
+    path.write_bytes(data)
+    return path
 
 
 def subjects(certificates: tuple[Certificate, ...]) -> list[str]:
