@@ -97,7 +97,8 @@ def _path(
 
 
 def _order(sent: Sequence[Certificate], way: list[Certificate], into: list[Finding]) -> None:
-    needed = [c for c in way if not (c.self_issued and c != sent[0])]
+    # A root is needless, except as the issuer of the leaf: clients make the CertID from it
+    needed = [c for i, c in enumerate(way) if i < 2 or not c.self_issued]
     useless = [c for i, c in enumerate(sent) if c not in needed or c in sent[:i]]
     if [c for c in dict.fromkeys(sent) if c in needed] != needed:
         into.append(finding("chain-out-of-order"))

@@ -1,8 +1,10 @@
 """What well-known clients make of a server, as their sources and our runs of them say.
 
 Firefox (hard-fails a must-staple certificate without a good staple, and a revoked or forged one);
-`curl --cert-status` (wants a good staple); gnutls-cli (refuses a bad staple, does not ask for one);
-OpenSSL's s_client (does not judge the staple).
+`curl --cert-status` (wants a good staple, and the issuer among what was sent, to make the CertID
+from); gnutls-cli (refuses a bad staple, does not ask for one; which part of a staple about several
+certificates it reads differs by version: nothing is said of it then); OpenSSL's s_client (does not
+judge the staple).
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from holdfast.ocsp.findings import Finding
+from holdfast.pki.chain import find_issuer
 from holdfast.plan.report import ClientReport, LeafReport, StapleReport
 
 _CERTIFICATE = frozenset(
@@ -49,6 +52,8 @@ REFUSES: dict[str, frozenset[str]] = {
 }
 """client -> the findings that make it refuse."""
 
+ISSUER_NOT_SENT = "issuer-not-sent"  # no finding: the chain is complete for everybody else
+
 
 def clients(
     leaves: Sequence[LeafReport], staples: Sequence[StapleReport], findings: Sequence[Finding]
@@ -57,11 +62,26 @@ def clients(
     if not leaves:
         return ()
     codes = [found.code for found in findings]
-    stapled = any(staple.position == 0 for staple in staples)
+    first = [staple for staple in staples if staple.position == 0]
     rows = []
     for client, refuses in REFUSES.items():
         hits = [code for code in codes if code in refuses]
-        if stapled:
+        if client == "gnutls-cli" and any(map(_about_several, first)):
+            continue
+        if first:
             hits = [code for code in hits if code != "no-responder-url"]
+        if client == "curl --cert-status" and first and not all(map(_issuer_sent, leaves)):
+            hits.append("chain-incomplete" if "chain-incomplete" in codes else ISSUER_NOT_SENT)
         rows.append(ClientReport(client, not hits, hits[0] if hits else None))
     return tuple(rows)
+
+
+def _issuer_sent(report: LeafReport) -> bool:
+    return find_issuer(report.leaf, report.sent) is not None
+
+
+def _about_several(staple: StapleReport) -> bool:
+    """Whether the staple answers about other certificates too."""
+    verdict = staple.verdict
+    basic = None if verdict is None or verdict.response is None else verdict.response.basic
+    return basic is not None and len(basic.singles) > 1

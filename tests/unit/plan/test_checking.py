@@ -10,6 +10,7 @@ import pytest
 from holdfast.errors import OperatorError
 from holdfast.ocsp.certid import Subject
 from holdfast.ocsp.response import Response
+from holdfast.ocsp.sign import Signer
 from holdfast.ocsp.statuses import Revoked
 from holdfast.pki.issue import Issued, raw
 from holdfast.plan.checking import Judge, ResponderAnswer, Seen, report
@@ -65,6 +66,40 @@ def test_an_intermediates_staple_is_judged_by_its_own_issuer() -> None:
     assert judged(shown(staples=(GOOD, revoked))).verdict == "bad"
     swapped = judged(shown(staples=(GOOD, GOOD)))
     assert codes(swapped)["staple-wrong-certificate"] == "fatal"
+
+
+def accepting(found: Report) -> dict[str, bool]:
+    return {row.client: row.accepts for row in found.clients}
+
+
+def test_the_root_that_issued_the_leaf_is_not_superfluous() -> None:
+    """curl makes the CertID from the issuer that was sent."""
+    site = a_server(ROOT, "www.example.com", responder_urls=[URL])
+    staple = an_answer(ROOT, site, at=AT)
+    leaf, root = site.certificate.der, ROOT.certificate.der
+    with_root = judged(shown(staple, site=site, chain=(leaf, root), staples=(staple,)))
+    assert "chain-superfluous" not in codes(with_root)
+    assert accepting(with_root)["curl --cert-status"]
+    alone = judged(shown(staple, site=site, chain=(leaf,), staples=(staple,)))
+    assert alone.verdict == "good"
+    because = {row.client: row.because for row in alone.clients if not row.accepts}
+    assert because == {"curl --cert-status": "issuer-not-sent"}
+    above = (SITE.certificate.der, CA.certificate.der, root)
+    assert "chain-superfluous" in codes(judged(shown(chain=above)))
+
+
+def test_of_a_staple_about_several_certificates_nothing_is_said_of_gnutls() -> None:
+    """GnuTLS 3.7 reads the first of them alone; later versions look for the right one."""
+    other = a_server(CA, "other.example.com", responder_urls=[URL])
+    singles = []
+    for site in (other, SITE):
+        basic = Response.parse(an_answer(CA, site, at=AT)).basic
+        assert basic is not None
+        singles += basic.singles
+    signer = Signer(CA.certificate, CA.key, CA.certificate)
+    both = signer.respond(singles, produced_at=AT)
+    assert "gnutls-cli" not in accepting(judged(shown(both)))
+    assert accepting(judged(shown()))["gnutls-cli"]
 
 
 def test_an_empty_staple_is_none() -> None:
