@@ -101,7 +101,7 @@ def _translate(error: BaseException) -> Report:
             return Report(kind, error.message, error.hint, code)
         case click.UsageError():
             path = error.ctx.command_path if error.ctx is not None else "holdfast"
-            message = error.format_message().rstrip(".")
+            message = " ".join(error.format_message().split()).rstrip(".")  # click's own lines
             return Report("UsageError", message, f"see '{path} --help'", OPERATOR)
         case click.ClickException():
             return Report(kind, error.format_message().rstrip("."), "", OPERATOR)

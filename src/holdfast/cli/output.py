@@ -1,8 +1,9 @@
 """How holdfast prints: lines, colours, findings, validity bars, JSON documents, progress.
 
 Laws: colour only on a terminal and never with NO_COLOR; control characters that come from
-certificates or peers never reach the terminal; stdout carries the result, stderr everything else;
-times in JSON are RFC 3339 in UTC, whole seconds, `Z`.
+certificates or peers never reach the terminal, and only this module ends a line: nobody's text
+makes lines of its own; stdout carries the result, stderr everything else; times in JSON are RFC
+3339 in UTC, whole seconds, `Z`.
 """
 
 from __future__ import annotations
@@ -35,8 +36,8 @@ STYLES = {
 }
 RESET = "\x1b[0m"
 
-# C0 without tab and newline, DEL, C1, line separators, and what reorders text.
-_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+# C0 with tab and newline, DEL, C1, line separators, and what reorders text.
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 _OUR_STYLE = re.compile(r"\x1b\[(?:0|1|2|31|32|33|36|1;31)m")
 
 
@@ -82,7 +83,10 @@ class Printer:
         return f"{STYLES[style]}{text}{RESET}" if self.colour else text
 
     def line(self, text: str = "") -> None:
-        """Write one line; control characters other than our own colours are shown as \\xNN."""
+        """Write one line; control characters other than our own colours are shown escaped.
+
+        What takes several lines is given as several.
+        """
         text = printable(text, keep_styles=self.colour)
         encoding = getattr(self.stream, "encoding", None) or "utf-8"
         safe = text.encode(encoding, "backslashreplace").decode(encoding)

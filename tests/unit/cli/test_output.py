@@ -80,6 +80,15 @@ def test_lines_keep_our_colours_and_show_others_escapes() -> None:
     assert plain.getvalue() == "\\x1b[31mred\\x1b[0m\n"
 
 
+def test_a_value_makes_no_lines_of_its_own() -> None:
+    stream = io.StringIO()
+    printer = Printer(stream)
+    printer.line("a\nexample.org:443: good\r\tb")
+    printer.field("x", ["c\nd"], width=1)
+    printer.table(["h"], [["e\nf"]])
+    assert stream.getvalue() == "a\\nexample.org:443: good\\r\\tb\nx c\\nd\nh\ne\\nf\n"
+
+
 def test_a_stream_without_the_letters_gets_their_escapes() -> None:
     raw = io.BytesIO()
     stream = io.TextIOWrapper(raw, encoding="ascii")
