@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import ipaddress
+import os
 import socket
 import time
 from collections.abc import Iterable, Iterator
@@ -210,7 +211,7 @@ async def connect(
             sock, address = await _race(candidates, failures)
     except TimeoutError as error:
         raise Unavailable(
-            f"{host}:{port}: no connection within {timeout:g} s ({_listed(candidates)})",
+            f"{_named(host, port)}: no connection within {timeout:g} s ({_listed(candidates)})",
             failure="timeout",
             hint="a firewall that drops packets looks like this",
         ) from error
@@ -234,6 +235,13 @@ def failure_class(error: OSError) -> str:
     if isinstance(error, ConnectionRefusedError) or error.errno == errno.ECONNREFUSED:
         return "refused"
     return "unreachable"
+
+
+def in_words(error: OSError) -> str:
+    """What the system said, in its own words: asyncio's `strerror` names the socket address."""
+    if isinstance(error, socket.gaierror) or not error.errno:
+        return error.strerror or str(error) or type(error).__name__
+    return os.strerror(error.errno).lower()
 
 
 def _addresses(found: Iterable[tuple[object, ...]], port: int) -> Iterator[Address]:
@@ -309,10 +317,14 @@ def _unconnected(
     failure = next(name for name in ("refused", "timeout", "unreachable") if name in classes)
     said = failures[classes.index(failure)]
     return Unavailable(
-        f"{host}:{port}: {said.strerror or said} ({_listed(candidates)})",
+        f"{_named(host, port)}: {in_words(said)} ({_listed(candidates)})",
         failure=failure,
         hint="nothing listens there" if failure == "refused" else "",
     )
+
+
+def _named(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _listed(candidates: tuple[Address, ...]) -> str:

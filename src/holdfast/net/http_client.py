@@ -330,7 +330,8 @@ def _classified(url: str, error: Exception) -> Unavailable:
             failure = dial.failure_class(said)
             if failure == "unreachable" and "Connect call failed" in str(said):
                 failure = "refused" if "[Errno 111]" in str(said) else failure
-            return Unavailable(f"{url}: {said.strerror or said}", failure=failure)
+            why = "connection refused" if failure == "refused" else dial.in_words(said)
+            return Unavailable(f"{url}: {why}", failure=failure)
         case aiohttp.ClientPayloadError():
             return Unavailable(f"{url}: the body ends too early: {error}", failure="truncated")
         case aiohttp.ServerDisconnectedError():

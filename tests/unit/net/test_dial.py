@@ -129,6 +129,13 @@ def test_k7_refused() -> None:
         asyncio.run(dial.connect("127.0.0.1", port))
     assert caught.value.failure == "refused"
     assert caught.value.hint == "nothing listens there"
+    assert f"127.0.0.1:{port}: connection refused" in caught.value.message
+
+
+def test_a_refused_v6_address_stands_in_brackets() -> None:
+    here = dial.Address(socket.AF_INET, "127.0.0.1", 1)
+    with pytest.raises(Unavailable, match=r"^\[2001:db8::1\]:1: connection refused"):
+        asyncio.run(dial.connect("2001:db8::1", 1, addresses=[here]))
 
 
 @pytest.mark.parametrize("host", ["no-such-host.invalid", "a" * 300, "", "x\x00y", "ü" * 70])
