@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import stat
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -53,6 +54,22 @@ def test_init_makes_a_whole_test_pki_at_once(tmp_path: Path) -> None:
     assert [c.subject for c in chain] == ["CN=localhost", "CN=Private CA Issuing CA"]
     assert certificate(signer).is_delegated_signer
     assert certificate(signer).has_nocheck
+
+
+def test_nobody_else_writes_in_a_new_ca_whatever_the_umask(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        assert holdfast("ca", "init", "--ca", tmp_path / "ca").code == 0
+    finally:
+        os.umask(before)
+    for folder in (tmp_path / "ca", tmp_path / "ca" / "issued"):
+        assert folder.stat().st_mode & 0o777 == 0o755
+
+
+def test_a_name_with_a_line_end_is_refused(tmp_path: Path) -> None:
+    done = holdfast("ca", "init", "--ca", tmp_path / "ca", "--name", "a\nb")
+    assert done.code == 2
+    assert "control character" in done.err
 
 
 def test_the_folder_comes_from_the_option_the_group_and_the_environment(

@@ -37,7 +37,8 @@ class Keepsake:
         """Keep what is at `paths`, links followed, and everything below `trees`, as it is now; call
         `seal` when it has been changed."""
         self.forget()
-        self.folder.mkdir(parents=True)
+        for made in (self.folder.parent, self.folder):
+            made.mkdir(mode=0o700, parents=True, exist_ok=True)
         named, trees = [Path(os.path.realpath(path)) for path in paths], list(trees)
         files = {str(p): self._kept(p, i) for i, p in enumerate([*named, *_below(trees)])}
         self._write(

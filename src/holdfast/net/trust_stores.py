@@ -92,7 +92,12 @@ class SystemStore:
         path, block = self._file(ca), pem.encode_certificates([ca])
         if path.exists() and read_bounded(path, MAX_FILE) == block:
             return "trusted already"
-        if not self.folder.is_dir() or not os.access(self.folder, os.W_OK):
+        if not self.folder.is_dir():
+            raise OperatorError(
+                f"{self.folder}: there is no such folder",
+                hint="name one that is there, or choose --store nss or --bundle FILE",
+            )
+        if not os.access(self.folder, os.W_OK):
             raise OperatorError(
                 f"{self.folder}: cannot be written",
                 hint="run as root, or choose --store nss or --bundle FILE",

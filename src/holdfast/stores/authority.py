@@ -117,7 +117,8 @@ class AuthorityFolder:
             issuing = top.intermediate(
                 f"{name} Issuing CA", at=at, lifetime=lifetime, key_type=remembered.key_type
             )
-        (folder / "issued").mkdir(parents=True, exist_ok=True)
+        for made in (folder, folder / "issued"):  # whatever the umask, nobody else writes there
+            made.mkdir(mode=0o755, parents=True, exist_ok=True)
         # its own database first: were the process to end here, `create` would say what is there
         for authority in dict.fromkeys((issuing.certificate, top.certificate)):
             SqlLedger.create(str(folder / "ledger.sqlite"), ca=authority).close()
@@ -196,7 +197,7 @@ class AuthorityFolder:
         minted = self._minted(wish, at=at)
         with self.ledger() as ledger:
             ledger.record(minted.certificate, at=at, name=name)
-        (self.path / "issued").mkdir(exist_ok=True)
+        (self.path / "issued").mkdir(mode=0o755, exist_ok=True)
         if "key" in files:
             _write_key(files["key"], minted.key, None)
         # The issuer stands after the leaf even where it is the root: whoever asks for a staple

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from holdfast.net.keepsake import Keepsake
@@ -23,6 +24,16 @@ def state(tree: Path) -> dict[str, str | bytes]:
         for p in tree.rglob("*")
         if p.is_symlink() or p.is_file()
     }
+
+
+def test_what_is_kept_is_the_owners_alone_whatever_the_umask(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        Keepsake(tmp_path / "trusted" / "kept").take([])
+    finally:
+        os.umask(before)
+    for folder in (tmp_path / "trusted", tmp_path / "trusted" / "kept"):
+        assert folder.stat().st_mode & 0o777 == 0o700
 
 
 def test_a_tree_comes_back_links_and_all(tmp_path: Path) -> None:
