@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.x509.oid import NameOID
 
 from holdfast.ocsp.certid import CertID
 from holdfast.ocsp.request import Request
@@ -18,9 +20,10 @@ from holdfast.ocsp.response import SingleResponse
 from holdfast.ocsp.sign import Signer
 from holdfast.ocsp.statuses import GOOD, UNKNOWN, CertificateStatus, RevocationReason, Revoked
 from holdfast.pki import pem
+from holdfast.pki.extras import Extra
 from support.cli import holdfast
 from support.files_server import serving
-from support.pki import AT, a_root, a_server, an_intermediate, written
+from support.pki import AT, a_root, a_server, an_intermediate, private, written
 from support.processes import HOLDFAST, first_json, ran, running
 from support.tls_peers import program
 
@@ -346,7 +349,7 @@ def test_fetch_from_the_guides_openssl_command(tmp_path: Path) -> None:
     """`openssl ocsp -index index.txt -port P -rsigner ca.pem -CA ca.pem`: an empty index, the CA
     signing, certificate and key in one file; then an index that knows the certificate."""
     ca = a_root("Guide CA", at=BEGIN)
-    (tmp_path / "ca.pem").write_bytes(ca.issued.pem + ca.issued.key_pem())
+    private(tmp_path / "ca.pem", ca.issued.pem + ca.issued.key_pem())
     leaf = a_server(ca, "guide.test", at=BEGIN)
     (tmp_path / "leaf.pem").write_bytes(leaf.pem)
     serial = f"{leaf.certificate.serial:X}"
@@ -382,3 +385,29 @@ def test_fetch_finds_the_issuer_where_the_certificate_says(
     assert done.code == 0, done.err
     alone = holdfast("fetch", folder / "issued/aia.test.pem")
     assert alone.code == 3
+
+
+def test_fetch_tells_an_error_once(world: World) -> None:
+    """A refused connection in words."""
+    done = holdfast("fetch", world.file("chain.pem"), "--url", "http://127.0.0.1:1/")
+    assert done.code == 3
+    assert (done.out + done.err).count("connection refused") == 1
+
+
+def test_a_name_in_a_certificate_makes_no_line_of_its_own(tmp_path: Path) -> None:
+    forged = "a\nexample.org:443: good"
+    ca = a_root()
+    names = x509.SubjectAlternativeName([x509.DNSName(forged)])
+    url = "http://127.0.0.1:1/\nexample.org:443: good"
+    leaf = ca.server(
+        at=AT,
+        subject=x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, forged)]),
+        responder_urls=[url],
+        extensions=[Extra(names)],
+    )
+    (tmp_path / "leaf.pem").write_bytes(leaf.pem + ca.issued.pem)
+    for words in (["show"], ["urls"], ["fetch", "--dry-run"], ["fetch"]):
+        done = holdfast(*words, tmp_path / "leaf.pem")
+        told = (done.out + done.err).splitlines()
+        assert not any(line.lstrip().startswith("example.org") for line in told), told
+        assert any("\\nexample.org" in line for line in told), told

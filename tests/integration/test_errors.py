@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from support.cli import holdfast
-from support.pki import a_root, a_server, written
+from support.pki import a_root, a_server, private, written
 
 BEGIN = datetime.now(UTC).replace(microsecond=0) - timedelta(days=1)
 
@@ -72,6 +73,7 @@ verify good.der --cert chain.pem --skew 5y                     -> is not a durat
 verify good.der --cert chain.pem --profile lax                 -> 'lax'
 verify good.der --cert chain.pem --fail-on never               -> 'never'
 verify good.der --cert chain.pem --colour                      -> --colour
+verify fifo --cert chain.pem                                   -> fifo
 verify                                                         -> RESPONSE
 show                                                           -> FILE
 show index.txt                                                 -> index.txt
@@ -83,6 +85,13 @@ bundle empty-folder                                            -> no file in it
 fetch leaf.pem --method put                                    -> 'put'
 fetch leaf.pem --hash md5                                      -> 'md5'
 fetch leaf.pem --timeout 0                                     -> 0
+fetch leaf.pem --timeout nan                                   -> 'nan'
+urls example.test --timeout nan                                -> 'nan'
+bundle chain.pem --timeout inf                                 -> 'inf'
+check example.test --timeout nan                               -> 'nan'
+fetch chain.pem --url ftp://x                                  -> --url 'ftp://x'
+fetch chain.pem --url ''                                       -> --url ''
+fetch chain.pem --url http://[::1                              -> --url 'http://[::1'
 fetch chain.pem --url http://127.0.0.1:1/ --proxy nonsense     -> nonsense
 ca list --ca none                                              -> holds no CA
 ca issue --ca none a.test                                      -> holds no CA
@@ -93,6 +102,7 @@ ca init --ca new --crl-url http://[::1                         -> is not an addr
 ca init --ca leaf.pem/ca                                       -> not a directory
 ca issue --ca ca                                               -> no name
 ca issue --ca ca 'a b'                                         -> neither a DNS name
+ca issue --ca ca aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa.test -> 63 c
 ca issue --ca ca localhost                                     -> nothing is overwritten
 ca issue --ca ca a.test --lifetime forever                     -> is not a duration
 ca issue --ca ca a.test --lifetime 9999999d                    -> after the year 9999
@@ -111,7 +121,7 @@ ca signer --ca ca ca                                           -> own files
 ca crl --ca ca --lifetime 1                                    -> is not a duration
 ca trust --ca ca --nssdb leaf.pem                              -> leaf.pem
 ca trust --ca ca --bundle folder                               -> folder
-ca trust --ca ca --system-dir none                             -> cannot be written
+ca trust --ca ca --system-dir none                             -> there is no such folder
 ca explode                                                     -> explode
 check                                                          -> no target
 check example.test --address example.test                      -> IP address
@@ -120,6 +130,9 @@ check example.test --handshakes 0                              -> 0
 check -f hosts                                                 -> hosts
 responder --ca ca.pem --key other.key --index index.txt        -> belong
 responder --ca ca.pem --index index.txt                        -> key
+responder --ca ca.pem --key shown.key --index index.txt        -> chmod 640 shown.key
+lab responder --ca ca.pem --key shown.key                      -> chmod 640 shown.key
+proxy --listen 127.0.0.1:0 --cert chain.pem --key shown.key    -> chmod 640 shown.key
 responder --ca both.pem                                        -> ledger
 responder --ca both.pem --index none.txt                       -> none.txt
 responder --ca both.pem --index text                           -> text:1
@@ -166,7 +179,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         "leaf.pem": leaf.pem,
         "chain.pem": leaf.pem + ca.issued.pem,
         "ca.pem": ca.issued.pem,
-        "both.pem": ca.issued.pem + ca.issued.key_pem(),
+        "shown.key": ca.issued.key_pem(),
         "stranger.pem": a_server(a_root("Stranger"), "stranger.test").pem,
         "strangers.pem": a_root("Stranger").issued.pem + a_root("Other").issued.pem,
         "good.der": b"\x30\x03\x0a\x01\x03",
@@ -176,6 +189,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         "phrase": b"correct horse\n",
     }.items():
         (folder / name).write_bytes(content)
+    private(folder / "both.pem", ca.issued.pem + ca.issued.key_pem())
+    os.mkfifo(folder / "fifo")
     for name in ("folder", "empty-folder"):
         (folder / name).mkdir()
     (folder / "loop").symlink_to("loop")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from holdfast.cli.params import dry_run_option, json_option
+from holdfast.cli.params import SECONDS, dry_run_option, json_option
 
 if TYPE_CHECKING:
     from holdfast.pki.certificate import Certificate
@@ -27,7 +27,7 @@ SCHEMA = "holdfast.bundle/1"
 @click.option("--all", "everything", is_flag=True, help="Keep what belongs to no chain.")
 @click.option("--proxy", metavar="URL", help="An HTTP proxy for the URLs.")
 @click.option(
-    "--timeout", type=click.FloatRange(0.1, 300), default=10.0, show_default=True, metavar="S",
+    "--timeout", type=SECONDS, default=10.0, show_default=True, metavar="S",
     help="Seconds for each URL.",
 )  # fmt: skip
 @dry_run_option
@@ -50,7 +50,7 @@ def bundle(
     """
     import sys
 
-    from holdfast.cli.output import write_document
+    from holdfast.cli.output import Printer, write_document
     from holdfast.pki import pem
 
     given = _given(sources, aia=aia, proxy=proxy, timeout=timeout)
@@ -80,7 +80,7 @@ def bundle(
     if left_out:
         names = ", ".join(one.subject for one in left_out[:3])
         more = f" and {len(left_out) - 3} more" if len(left_out) > 3 else ""
-        sys.stderr.write(f"holdfast: left out, as no part of the chain: {names}{more}\n")
+        Printer.on(sys.stderr).line(f"holdfast: left out, as no part of the chain: {names}{more}")
 
 
 def arranged(

@@ -12,6 +12,7 @@ import click
 from holdfast.cli.params import (
     DURATION,
     INPUT,
+    SECONDS,
     Input,
     fail_on_option,
     json_option,
@@ -45,7 +46,7 @@ TARGETS_AT_ONCE = 16
 )  # fmt: skip
 @click.option("--tls", type=click.Choice(["1.2", "1.3", "both"]), default="both", show_default=True)
 @click.option(
-    "--timeout", type=click.FloatRange(0.1, 300), default=10.0, show_default=True, metavar="S",
+    "--timeout", type=SECONDS, default=10.0, show_default=True, metavar="S",
     help="Seconds for one handshake, or for one answer of a responder.",
 )  # fmt: skip
 @click.option("--no-fetch", is_flag=True, help="Do not ask responders or fetch issuers.")

@@ -14,6 +14,7 @@ import click
 from holdfast.cli.params import (
     DURATION,
     INPUT,
+    SECONDS,
     Input,
     dry_run_option,
     fail_on_option,
@@ -56,7 +57,7 @@ SCHEMA = "holdfast.fetch/1"
 @click.option("--allow-sha1", is_flag=True, help="Accept signatures made with SHA-1.")
 @click.option("--max-age", type=DURATION, metavar="D", help="Refuse what was made longer ago.")
 @click.option(
-    "--timeout", type=click.FloatRange(0.1, 300), default=10.0, show_default=True, metavar="S",
+    "--timeout", type=SECONDS, default=10.0, show_default=True, metavar="S",
     help="Seconds for each request.",
 )  # fmt: skip
 @live_at_option
@@ -93,6 +94,8 @@ def fetch(
     from holdfast.ocsp.policy import Policy
     from holdfast.sources.http import HttpSource
 
+    if url is not None:
+        _refuse_bad(url)
     policy = Policy(profile=Profile(profile), allow_sha1=allow_sha1, max_age=max_age)
 
     async def run() -> int:
@@ -106,6 +109,18 @@ def fetch(
         return told.tell(out=out, fail_on=fail_on, as_json=as_json)
 
     return asyncio.run(run())
+
+
+def _refuse_bad(url: str) -> None:
+    from holdfast.errors import OperatorError, Unavailable
+    from holdfast.net.http_urls import checked_url
+
+    try:
+        checked_url(url)
+    except Unavailable as error:
+        raise OperatorError(
+            f"--url {error.message}", hint="give the responder as http://host/path"
+        ) from error
 
 
 async def _subject(
@@ -267,7 +282,7 @@ class _Told:
                 printer.line(f"  {name.replace('_', ' '):<12}{spent:>9.3f} ms  {bar}")
             for note in one.notes:
                 printer.line(f"  {note}")
-            if one.error is not None:
+            if one.error is not None and one is not self.last:  # the last is complained of
                 printer.line(f"  {one.error.message}")
         if out is not None:
             printer.line(f"written to {out}")

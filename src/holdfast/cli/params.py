@@ -42,6 +42,23 @@ class Duration(click.ParamType[timedelta]):
             self.fail(f"{value!r} is longer than any calendar", param, ctx)
 
 
+class Seconds(click.ParamType[float]):
+    """A number of seconds above 0 and up to 300: a deadline."""
+
+    name = "seconds"
+    most = 300
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> float:
+        try:
+            seconds = float(value)
+        except ValueError:
+            seconds = 0.0
+        if not 0 < seconds <= self.most:  # nan is not, either
+            expected = f"write a number above 0, at most {self.most}"
+            self.fail(f"{value!r} is not a number of seconds: {expected}", param, ctx)
+        return seconds
+
+
 class Instant(click.ParamType[datetime]):
     """RFC 3339 with its zone, to an aware UTC `datetime`."""
 
@@ -111,19 +128,18 @@ DURATION = Duration()
 INSTANT = Instant()
 HOST_PORT = HostPortType()
 INPUT = InputType()
+SECONDS = Seconds()
 
 
 def read_input(path: str, *, limit: int = MAX_INPUT) -> Input:
-    """Read the file at `path` (`-`: stdin), at most `limit` bytes.
+    """Read the file at `path` (`-`: stdin), at most `limit` bytes; a FIFO that nobody writes to
+    is empty."""
+    if path != "-":
+        from holdfast.net.files import read_bounded
 
-    A file that cannot be opened raises the `OSError` that the edge translates.
-    """
-    name = "standard input" if path == "-" else path
-    if path == "-":
-        data = sys.stdin.buffer.read(limit + 1)
-    else:
-        with open(path, "rb") as file:
-            data = file.read(limit + 1)
+        return Input(path, read_bounded(path, limit))
+    name = "standard input"
+    data = sys.stdin.buffer.read(limit + 1)
     if len(data) > limit:
         raise OperatorError(
             f"{name}: larger than {limit} bytes", hint="is this the file you meant to give?"

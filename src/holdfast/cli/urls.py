@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from holdfast.cli.params import json_option
+from holdfast.cli.params import SECONDS, json_option
 
 if TYPE_CHECKING:
     from holdfast.pki.certificate import Certificate
@@ -20,7 +20,7 @@ _FILES = (".pem", ".crt", ".cer", ".der", ".cert", ".p7b", ".p7c", ".p7s", ".txt
 @click.argument("source", metavar="FILE|TARGET")
 @click.option("--servername", help="The name to send by SNI; for a live server.")
 @click.option(
-    "--timeout", type=click.FloatRange(0.1, 300), default=10.0, show_default=True, metavar="S",
+    "--timeout", type=SECONDS, default=10.0, show_default=True, metavar="S",
     help="Seconds for the handshake with a live server.",
 )  # fmt: skip
 @json_option

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -10,7 +11,16 @@ from pathlib import Path
 import click
 import pytest
 
-from holdfast.cli.params import DURATION, HOST_PORT, INPUT, INSTANT, InputType, read_input, reading
+from holdfast.cli.params import (
+    DURATION,
+    HOST_PORT,
+    INPUT,
+    INSTANT,
+    SECONDS,
+    InputType,
+    read_input,
+    reading,
+)
 from holdfast.errors import Malformed, OperatorError
 
 
@@ -82,6 +92,21 @@ def test_files_are_read_with_their_name(tmp_path: Path) -> None:
 def test_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"abc")))
     assert read_input("-").data == b"abc"
+
+
+def test_a_fifo_that_nobody_writes_to_is_empty(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    assert read_input(str(tmp_path / "fifo")).data == b""
+
+
+@pytest.mark.parametrize("text", ["nan", "inf", "-inf", "0", "-1", "301", "", "ten"])
+def test_what_is_no_deadline(text: str) -> None:
+    with pytest.raises(click.BadParameter, match="above 0, at most 300"):
+        SECONDS.convert(text, None, None)
+
+
+def test_deadlines() -> None:
+    assert [SECONDS.convert(text, None, None) for text in ("0.5", 10.0, "300")] == [0.5, 10, 300]
 
 
 def test_a_file_larger_than_any_honest_one(tmp_path: Path) -> None:
