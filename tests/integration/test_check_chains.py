@@ -6,12 +6,17 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import pytest
+from cryptography import x509
+
 from holdfast.pki import issue
+from holdfast.pki.extras import Extra
 from holdfast.pki.issue import Issued
 from holdfast.tls.server import Identity
 from support.answers import a_staple, an_answer
 from support.check_world import CA, Web, codes, looked
 from support.cli import holdfast
+from support.processes import ran
 from support.tls_peers import openssl_server
 from support.tls_world import NOW, YESTERDAY, Loop, a_ca, a_proxy, a_site
 
@@ -56,6 +61,33 @@ def test_a_chain_out_of_order_and_one_with_too_much(roots: Path, tmp_path: Path)
     with openssl_server(site, tmp_path, b"", "-cert_chain", str(extra)) as port:
         report = looked(port, roots, "--no-fetch")
     assert codes(report) == {"chain-superfluous", "staple-missing"}
+
+
+@pytest.mark.parametrize("sends_issuer", [True, False])
+def test_curl_does_as_is_told_of_it(tmp_path: Path, sends_issuer: bool) -> None:
+    """It makes the CertID from the issuer that was sent, be it the root that it has already."""
+    root = issue.root("Upper Root", at=YESTERDAY)
+    site, extra, roots = a_site(root), tmp_path / "extra.pem", tmp_path / "roots.pem"
+    roots.write_bytes(root.issued.pem)
+    extra.write_bytes(root.issued.pem if sends_issuer else a_ca("rsa-2048").issued.pem)
+    staple = a_staple(root, site, at=NOW).der
+    with openssl_server(site, tmp_path, staple, "-cert_chain", str(extra)) as port:
+        report = looked(port, roots, "--no-fetch")
+        to = ["--connect-to", f"localhost:443:127.0.0.1:{port}", "https://localhost/"]
+        done = ran(["curl", "-sS", "--cert-status", "--cacert", roots, "--max-time", "10", *to])
+    told = {row["client"]: row["accepts"] for row in report["clients"]}
+    assert told["curl --cert-status"] is sends_issuer
+    assert done.returncode == (0 if sends_issuer else 91), done.stderr  # INVALIDCERTSTATUS
+    assert ("chain-superfluous" in codes(report)) is not sends_issuer  # a stranger
+
+
+def test_a_name_makes_no_line_of_its_own(loop: Loop, roots: Path, tmp_path: Path) -> None:
+    forged = x509.SubjectAlternativeName([x509.DNSName("a\nexample.org:443: good")])
+    site = CA.server(at=YESTERDAY, extensions=[Extra(forged)])
+    with openssl_server(site, tmp_path, b"") as port:
+        done = holdfast("check", f"127.0.0.1:{port}", "--ca-file", roots, "--no-fetch")
+    assert "a\\nexample.org:443: good" in done.out
+    assert not any(line.strip().startswith("example.org") for line in done.out.splitlines())
 
 
 def test_untrusted_expired_and_misnamed(loop: Loop, roots: Path, tmp_path: Path) -> None:
