@@ -12,7 +12,7 @@ from pathlib import Path
 
 from holdfast.errors import OperatorError
 from holdfast.net.clock import SystemClock
-from holdfast.net.files import read_bounded, require_private
+from holdfast.net.files import read_bounded, warn_unless_private
 from holdfast.net.http_client import Http
 from holdfast.ocsp.certid import Subject
 from holdfast.pki import keys, pem
@@ -69,7 +69,7 @@ def _identity(certificate: str, key: str, passphrase: bytes | None) -> Identity:
         raise OperatorError(
             f"{certificate}: holds no private key", hint="give the key's file with --key"
         )
-    require_private(key, group=True)
+    warn_unless_private(key)
     private = keys.load(data, passphrase=passphrase, name=key)
     if not keys.fits(private, chain[0]):
         raise OperatorError(

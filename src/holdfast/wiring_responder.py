@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Literal
 
 from holdfast.errors import Malformed, NotFound, OperatorError, PeerError, Unavailable
-from holdfast.net.files import require_private
+from holdfast.net.files import warn_unless_private
 from holdfast.ocsp.certid import Subject
 from holdfast.ocsp.findings import Finding
 from holdfast.ocsp.sign import Signer
@@ -51,7 +51,7 @@ def signer_from(
             f"{holder.name}: holds no private key",
             hint="give the signer's key with --key, or a --signer file with certificate and key",
         )
-    require_private(holder.name, group=True)
+    warn_unless_private(holder.name)
     private = keys.load(holder.data, passphrase=passphrase, name=holder.name)
     if not keys.fits(private, certificate):
         raise OperatorError(

@@ -304,3 +304,16 @@ def test_our_own_verdict_agrees(world: World, url: str) -> None:
         verdict = examine(Response.parse(done.stdout), subject, at=datetime.now(UTC))
         assert verdict.valid
         assert isinstance(verdict.certificate_status, kind)
+
+
+def test_a_key_that_others_can_read_is_told_and_used(world: World, tmp_path: Path) -> None:
+    """The published guide's combined file is often 0644: it works, and the operator hears of it."""
+    both = tmp_path / "both.pem"
+    both.write_bytes(world.file("both.pem").read_bytes())
+    both.chmod(0o644)
+    done = ran([*HOLDFAST, "responder", "--ca", both, "--index", world.index, "--check"])
+    assert done.returncode == 0
+    assert b"others can read (mode 0644); chmod 640" in done.stderr
+    both.chmod(0o600)
+    quiet = ran([*HOLDFAST, "responder", "--ca", both, "--index", world.index, "--check"])
+    assert quiet.stderr == b""

@@ -145,7 +145,7 @@ def _forge(
 
     from holdfast.errors import OperatorError
     from holdfast.lab.forge import Forge
-    from holdfast.net.files import require_private
+    from holdfast.net.files import warn_unless_private
     from holdfast.ocsp.sign import Signer
     from holdfast.pki import issue, keys, pem
     from holdfast.pki.issue import Authority
@@ -158,7 +158,7 @@ def _forge(
     certificate = pem.certificates(ca.data, name=ca.name)[0]
     source = key or ca
     ca_key = keys.load(source.data, passphrase=secret, name=source.name)
-    require_private(source.name, group=True)
+    warn_unless_private(source.name)
     if not keys.fits(ca_key, certificate):
         raise OperatorError(
             f"{source.name}: not the key of {certificate.subject} in {ca.name}",
@@ -169,7 +169,7 @@ def _forge(
         return Forge(authority, at=now)
     delegate = pem.certificates(signer.data, name=signer.name)[0]
     delegate_key = keys.load(signer.data, passphrase=secret, name=signer.name)
-    require_private(signer.name, group=True)
+    warn_unless_private(signer.name)
     if not keys.fits(delegate_key, delegate):
         raise OperatorError(
             f"{signer.name}: the key in it is not that of {delegate.subject}",

@@ -108,6 +108,17 @@ def require_private(path: str | os.PathLike[str], *, group: bool = False) -> Non
         )
 
 
+def warn_unless_private(path: str | os.PathLike[str]) -> None:
+    """Log a warning where `require_private` would refuse: for keys that other programs made and
+    serve already, which a stricter holdfast would only keep from being stapled for."""
+    try:
+        require_private(path, group=True)
+    except OperatorError as error:
+        import logging
+
+        logging.getLogger("holdfast.files").warning("%s; %s", error.message, error.hint)
+
+
 def trouble(doing: str, path: str | os.PathLike[str], error: OSError | ValueError) -> OperatorError:
     """What the system said about `path`, as an error for the operator."""
     if isinstance(error, OSError):
