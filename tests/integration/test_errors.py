@@ -130,9 +130,6 @@ check example.test --handshakes 0                              -> 0
 check -f hosts                                                 -> hosts
 responder --ca ca.pem --key other.key --index index.txt        -> belong
 responder --ca ca.pem --index index.txt                        -> key
-responder --ca ca.pem --key shown.key --index index.txt        -> chmod 640 shown.key
-lab responder --ca ca.pem --key shown.key                      -> chmod 640 shown.key
-proxy --listen 127.0.0.1:0 --cert chain.pem --key shown.key    -> chmod 640 shown.key
 responder --ca both.pem                                        -> ledger
 responder --ca both.pem --index none.txt                       -> none.txt
 responder --ca both.pem --index text                           -> text:1
@@ -179,7 +176,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         "leaf.pem": leaf.pem,
         "chain.pem": leaf.pem + ca.issued.pem,
         "ca.pem": ca.issued.pem,
-        "shown.key": ca.issued.key_pem(),
         "stranger.pem": a_server(a_root("Stranger"), "stranger.test").pem,
         "strangers.pem": a_root("Stranger").issued.pem + a_root("Other").issued.pem,
         "good.der": b"\x30\x03\x0a\x01\x03",
