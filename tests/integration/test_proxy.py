@@ -112,6 +112,22 @@ def test_t2_curl_cert_status_accepts_either_key(stand: Stand, roots: Path, kind:
     assert code == 0, out
 
 
+@pytest.mark.parametrize(("version", "kind"), EVERY)
+def test_t1_t2_curl_accepts_each_certificates_staple_alone(
+    loop: Loop, roots: Path, version: str, kind: str
+) -> None:
+    """curl cannot choose a signature for TLS 1.3: so the server has one certificate each time;
+    after the revocation curl refuses it, whichever it is."""
+    site = SITES[kind]
+    with a_proxy(site, loop=loop) as alone:
+        alone.deliver(a_staple(CA, site, at=NOW))
+        code, out = curl(alone.port, roots, *CURL_TLS[version])
+        assert code == 0, out
+        alone.deliver(a_staple(CA, site, REVOKED, at=NOW))
+        code, out = curl(alone.port, roots, *CURL_TLS[version])
+        assert code == 91, out
+
+
 @pytest.mark.parametrize("version", ["1.2", "1.3"])
 def test_t1_who_does_not_ask_gets_no_staple(stand: Stand, version: str, roots: Path) -> None:
     code, out = run(
