@@ -25,6 +25,7 @@ from pathlib import Path
 from holdfast.errors import DeliveryError, HoldfastError, OperatorError
 from holdfast.net.files import read_bounded, trouble, write_atomic
 from holdfast.net.http_message import http_date
+from holdfast.net.program import DEADLINE, run_program
 from holdfast.ocsp.certid import CertID
 from holdfast.ocsp.response import MAX_RESPONSE, Response
 from holdfast.ocsp.staple import Staple
@@ -34,7 +35,6 @@ from holdfast.seams import Clock
 from holdfast.servers.apache import refuse_unknown
 from holdfast.servers.daemon import Master
 from holdfast.servers.files import READABLE, FilesServer, NameOf
-from holdfast.servers.program import DEADLINE, run_program
 from holdfast.servers.relay_shelf import RelayShelf, Turns
 from holdfast.servers.reloaded import ReloadedServer, failed
 from holdfast.servers.reloads import Change

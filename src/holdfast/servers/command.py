@@ -11,11 +11,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from holdfast.errors import DeliveryError
+from holdfast.net.program import DEADLINE, run_program
 from holdfast.ocsp.certid import CertID
 from holdfast.ocsp.staple import Staple
 from holdfast.servers.files import FilesServer, filled
 from holdfast.servers.owed import Owed
-from holdfast.servers.program import DEADLINE, run_program
 
 
 class CommandServer:

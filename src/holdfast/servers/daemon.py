@@ -15,7 +15,7 @@ from signal import Signals
 
 from holdfast.errors import DeliveryError, OperatorError
 from holdfast.net.files import read_bounded
-from holdfast.servers.program import run_program
+from holdfast.net.program import run_program
 
 PROC = Path("/proc")
 LOOK_EVERY = 0.02  # seconds

@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 from holdfast.errors import DeliveryError, HoldfastError
+from holdfast.net.program import DEADLINE, run_program
 from holdfast.ocsp.certid import CertID
 from holdfast.ocsp.response import GOOD, Response, SingleResponse
 from holdfast.ocsp.sign import Signer
@@ -30,7 +31,6 @@ from holdfast.servers.daemon import Master
 from holdfast.servers.files import FilesServer, NameOf
 from holdfast.servers.owed import Owed
 from holdfast.servers.plain_layout import PlainLayout
-from holdfast.servers.program import DEADLINE, run_program
 from holdfast.servers.reloaded import ReloadedServer, failed
 from holdfast.servers.reloads import Change
 

@@ -13,6 +13,7 @@ import logging
 import signal
 from collections.abc import Sequence
 
+from holdfast.net.program import DEADLINE, run_program
 from holdfast.plan.reloading import USUAL_PACE, Pace
 from holdfast.seams import Clock
 from holdfast.servers.daemon import Master
@@ -20,7 +21,6 @@ from holdfast.servers.files import FilesServer
 from holdfast.servers.look import Look
 from holdfast.servers.owed import Owed
 from holdfast.servers.plain_layout import PlainLayout
-from holdfast.servers.program import DEADLINE, run_program
 from holdfast.servers.reloaded import ReloadedServer, failed
 from holdfast.servers.reloads import Change
 

@@ -21,6 +21,7 @@ import signal
 from collections.abc import Sequence
 
 from holdfast.errors import DeliveryError
+from holdfast.net.program import DEADLINE
 from holdfast.ocsp.certid import CertID
 from holdfast.ocsp.freshness import withdraw_at
 from holdfast.ocsp.staple import Staple
@@ -29,7 +30,6 @@ from holdfast.seams import Clock
 from holdfast.servers.daemon import Master
 from holdfast.servers.look import Look
 from holdfast.servers.nginx import PID_FILE, PROGRAM, serves
-from holdfast.servers.program import DEADLINE
 from holdfast.servers.relay_shelf import RelayShelf
 
 IN_A_ROW = 8  # stapled handshakes, after which the workers are taken to have asked

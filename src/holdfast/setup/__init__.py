@@ -1,0 +1,1 @@
+"""Turning stapling on in a server's own configuration, safely."""
