@@ -6,6 +6,7 @@ is whole files, before and after, so that it can be shown, made and taken back.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -95,26 +96,44 @@ class Keeper:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wish:
     """What the operator wants. `sites` empty: all. `mend`: mendable troubles too. `prune`: take
-    stapling lines out where no certificate of the site has a responder."""
+    stapling lines out where no certificate of the site has a responder. `responses`: by the path
+    of a certificate's file as `CertificateAt.chain` has it, the response for it in DER, verified
+    just now, for servers that cannot fetch."""
 
     mode: Mode = "native"
     sites: tuple[str, ...] = ()
     mend: bool = False
     prune: bool = False
     keeper: Keeper | None = None
+    responses: Mapping[str, bytes] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeeperNeed:
+    """What the keeper's settings must hold for one certificate of a site: a `[[certificate]]` with
+    `name`, `chain` and `issuer` (None: it is in the chain), given to a `[[server]]` of `kind` that
+    has `keys` besides its name; equal `kind` and `keys` are one server. A list is a tuple."""
+
+    name: str
+    chain: Path
+    issuer: Path | None = None
+    kind: str
+    keys: Mapping[str, str | tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proposal:
     """What would be done. `proved`: the sites that must show a staple afterwards. `troubles`: those
     that remain; one that is fatal forbids it all. `mended`: those that the changes
-    take away. `restart`: a reload would not be enough."""
+    take away. `restart`: a reload would not be enough. `needs`: in keeper mode, what the keeper's
+    settings must hold, in the order of the sites."""
 
     changes: tuple[Change, ...] = ()
     proved: tuple[Site, ...] = ()
     troubles: tuple[Trouble, ...] = ()
     mended: tuple[Trouble, ...] = ()
     restart: bool = False
+    needs: tuple[KeeperNeed, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
