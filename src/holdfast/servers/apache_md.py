@@ -23,6 +23,7 @@ from hashlib import sha1
 from pathlib import Path
 
 from holdfast.errors import DeliveryError, HoldfastError, OperatorError
+from holdfast.net.daemon import Master
 from holdfast.net.files import read_bounded, trouble, write_atomic
 from holdfast.net.http_message import http_date
 from holdfast.net.program import DEADLINE, run_program
@@ -33,7 +34,6 @@ from holdfast.ocsp.statuses import Good
 from holdfast.plan.reloading import USUAL_PACE, Pace
 from holdfast.seams import Clock
 from holdfast.servers.apache import refuse_unknown
-from holdfast.servers.daemon import Master
 from holdfast.servers.files import READABLE, FilesServer, NameOf
 from holdfast.servers.relay_shelf import RelayShelf, Turns
 from holdfast.servers.reloaded import ReloadedServer, failed

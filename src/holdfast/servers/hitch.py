@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 from holdfast.errors import DeliveryError, HoldfastError
+from holdfast.net.daemon import Master
 from holdfast.net.program import DEADLINE, run_program
 from holdfast.ocsp.certid import CertID
 from holdfast.ocsp.response import GOOD, Response, SingleResponse
@@ -27,7 +28,6 @@ from holdfast.ocsp.statuses import Good
 from holdfast.pki import issue
 from holdfast.plan.reloading import USUAL_PACE, Pace
 from holdfast.seams import Clock
-from holdfast.servers.daemon import Master
 from holdfast.servers.files import FilesServer, NameOf
 from holdfast.servers.owed import Owed
 from holdfast.servers.plain_layout import PlainLayout

@@ -13,10 +13,10 @@ import logging
 import signal
 from collections.abc import Sequence
 
+from holdfast.net.daemon import Master
 from holdfast.net.program import DEADLINE, run_program
 from holdfast.plan.reloading import USUAL_PACE, Pace
 from holdfast.seams import Clock
-from holdfast.servers.daemon import Master
 from holdfast.servers.files import FilesServer
 from holdfast.servers.look import Look
 from holdfast.servers.owed import Owed

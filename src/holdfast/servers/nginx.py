@@ -25,12 +25,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from holdfast.errors import DeliveryError, OperatorError
+from holdfast.net.daemon import Master
 from holdfast.net.files import write_atomic
 from holdfast.net.program import DEADLINE, run_program
 from holdfast.ocsp.certid import CertID
 from holdfast.plan.reloading import USUAL_PACE, Pace
 from holdfast.seams import Clock
-from holdfast.servers.daemon import Master
 from holdfast.servers.files import READABLE, FilesServer, NameOf
 from holdfast.servers.nginx_dump import Dump
 from holdfast.servers.reloaded import ReloadedServer, failed

@@ -21,13 +21,13 @@ import signal
 from collections.abc import Sequence
 
 from holdfast.errors import DeliveryError
+from holdfast.net.daemon import Master
 from holdfast.net.program import DEADLINE
 from holdfast.ocsp.certid import CertID
 from holdfast.ocsp.freshness import withdraw_at
 from holdfast.ocsp.staple import Staple
 from holdfast.ocsp.statuses import Good
 from holdfast.seams import Clock
-from holdfast.servers.daemon import Master
 from holdfast.servers.look import Look
 from holdfast.servers.nginx import PID_FILE, PROGRAM, serves
 from holdfast.servers.relay_shelf import RelayShelf
