@@ -24,8 +24,9 @@ class ServerKind(Protocol):
     `test` runs the server's own configuration test: () when it passes, else what is wrong, with
     place and cure. `running` says whether there is a server to reload. `reload` takes the
     configuration up and returns when it has, or raises `DeliveryError`; `restart=True` when a
-    reload is not enough, and to start again a server that died of a reload. `log_mark` is where the error log ends now (an opaque value), `log_since`
-    the troubles written there since; told by code.
+    reload is not enough, and to start again a server that died of a reload. `log_mark` is where
+    the error log ends now (an opaque value), `log_since` the troubles written there since; told by
+    code.
 
     `explain` turns one line of the server's output or log into a trouble, None for lines that
     have nothing to do with TLS or stapling.
