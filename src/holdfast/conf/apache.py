@@ -126,6 +126,13 @@ def parse(text: str) -> tuple[Node, ...]:
     return tuple(open_[0].body)
 
 
+def statements(text: str) -> Iterator[tuple[str, ...]]:
+    """The words of each line; `<VirtualHost *:443>` is ("<VirtualHost", "*:443>")."""
+    for line in _lines(text):
+        if words := line.words():
+            yield tuple(word.text for word in words)
+
+
 def dump(nodes: Iterable[Node]) -> str:
     """The text that they came from."""
     return "".join(_raws(nodes))

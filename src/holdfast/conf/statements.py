@@ -9,49 +9,36 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from holdfast.conf.apache import statements
+from holdfast.conf.nginx import tokens
+
 Statement = tuple[str, ...]
 
-_NGINX = re.compile(r"""\s+|\#[^\n]*|"((?:\\.|[^"\\])*)"|'((?:\\.|[^'\\])*)'|([{};])|([^\s;{}]+)""")
 _SHELL = re.compile(
     r"""\s+|(?P<comment>\#.*)|(?P<word>(?:"(?:\\.|[^"\\])*"|'[^']*'|\\.|[^\s"'\\#])+)""",
 )
 _PIECE = re.compile(r"""("(?:\\.|[^"\\])*")|('[^']*')|\\(.)|([^"'\\]+)|(.)""", re.DOTALL)
-_APACHE = re.compile(r"""\s+|"((?:\\.|[^"\\])*)"|'((?:\\.|[^'\\])*)'|(\S+)""")
 
 
 def nginx_statements(text: str) -> Iterator[Statement]:
     """Directives with their arguments; the head of a block ends with "{", its end is ("}",)."""
     words: list[str] = []
-    for found in _NGINX.finditer(text):
-        double, single, special, bare = found.groups()
-        if special == ";":
-            if words:
-                yield tuple(words)
-            words = []
-        elif special is not None:
-            yield (*words, special)
-            words = []
-        else:
-            quoted = double if double is not None else single
-            if quoted is not None:
-                words.append(re.sub(r"\\(.)", r"\1", quoted))
-            elif bare is not None:
-                words.append(bare)
+    for token in tokens(text):
+        match token.kind:
+            case "word" | "quoted":
+                words.append(token.value)
+            case ";":
+                if words:
+                    yield tuple(words)
+                words = []
+            case "{" | "}":
+                yield (*words, token.kind)
+                words = []
 
 
 def apache_statements(text: str) -> Iterator[Statement]:
     """Directives with their arguments; `<VirtualHost *:443>` is ("<VirtualHost", "*:443>")."""
-    for line in re.sub(r"\\\r?\n", " ", text).splitlines():
-        if line.lstrip().startswith("#"):
-            continue
-        words = []
-        for double, single, bare in _APACHE.findall(line):
-            if double or single:
-                words.append(re.sub(r"\\([\"'\\])", r"\1", double or single))
-            elif bare:
-                words.append(bare)
-        if words:
-            yield tuple(words)
+    return statements(text)
 
 
 def haproxy_statements(text: str) -> Iterator[Statement]:
