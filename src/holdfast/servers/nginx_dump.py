@@ -12,8 +12,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
+from holdfast.conf.nginx import tokens
+
 _FILE = re.compile(r"^# configuration file (.+):$", re.MULTILINE)
-_TOKEN = re.compile(r"""\s+|\#[^\n]*|"((?:\\.|[^"\\])*)"|'((?:\\.|[^'\\])*)'|([{};])|([^\s;{}]+)""")
 _SPECIAL = frozenset("{};")
 _WILD = frozenset("*?[")
 MAX_DEPTH = 64
@@ -132,10 +133,8 @@ def _fits(file: str, pattern: str) -> bool:
 
 def _tokens(text: str) -> Iterator[tuple[str, bool]]:
     """(word, whether it stands without quotes)."""
-    for found in _TOKEN.finditer(text):
-        double, single, special, word = found.groups()
-        quoted = double if double is not None else single
-        if quoted is not None:
-            yield re.sub(r"\\(.)", r"\1", quoted), False
-        elif special or word:
-            yield special or word, True
+    for token in tokens(text):
+        if token.kind == "quoted":
+            yield token.value, False
+        elif token.kind == "word" or token.kind in _SPECIAL:
+            yield token.value, True

@@ -17,7 +17,7 @@ http {
 
 # configuration file /etc/nginx/sites/a.conf:
 server { ssl_certificate /etc/ssl/a.pem; include holdfast/a.conf*;
-         location ~ ^/x{2}$ { return 200 'a;}'; } }
+         location ~ "^/x{2}$" { return 200 'a;}'; } }
 server { include /etc/nginx/holdfast/b.conf; }
 # configuration file /etc/nginx/holdfast/a.conf:
 # Written by holdfast
