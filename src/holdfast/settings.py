@@ -22,6 +22,13 @@ from msgspec import Meta, Struct, structs
 from holdfast.errors import OperatorError, Unavailable
 from holdfast.net.files import read_bounded
 from holdfast.net.http_urls import checked_url
+from holdfast.settings_proxy import (
+    ProxyTable,
+    inner_durations,
+    inner_tables,
+    placed_proxy,
+    refuse_inconsistent,
+)
 from holdfast.settings_server import COMMANDS, KINDS, PLACES_OF_FILES, ServerTable, keys_of
 from holdfast.toml_places import Step, place_of
 
@@ -112,6 +119,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     keeper: KeeperTable = KeeperTable()
     certificate: list[CertificateTable] = []
     server: list[ServerTable] = []
+    proxy: ProxyTable = ProxyTable()
     file: str | None = None
 
 
@@ -119,9 +127,10 @@ TABLES: dict[str, type[Struct]] = {
     "keeper": KeeperTable,
     "certificate": CertificateTable,
     "server": ServerTable,
+    "proxy": ProxyTable,
 }
 LISTS = ("certificate", "server")
-OTHER_TABLES = {"proxy": "holdfast proxy", "responder": "holdfast responder", "web": "holdfast web"}
+OTHER_TABLES = {"responder": "holdfast responder", "web": "holdfast web"}
 
 
 def usual_file() -> Path:
@@ -205,6 +214,11 @@ class _Reader:
                     if key not in known:
                         problem = f"unknown key {key!r} in {shown}"
                         raise self.error((*path, key), problem, _near(key, known))
+        for path, table, known in inner_tables(document):
+            for key in table if isinstance(table, dict) else ():
+                if key not in known:
+                    problem = f"unknown key {key!r} in {path[1]} of [proxy]"
+                    raise self.error((*path, key), problem, _near(key, known))
 
     def _durations(self, document: dict[str, Any]) -> Iterator[tuple[tuple[Step, ...], Any]]:
         for table, kind in TABLES.items():
@@ -213,6 +227,7 @@ class _Reader:
             for number, row in enumerate(rows if table in LISTS else [rows]):
                 for key in names & row.keys():
                     yield ((table, number, key) if table in LISTS else (table, key)), row[key]
+        yield from inner_durations(document)
 
     def _duration(self, value: Any, path: tuple[Step, ...]) -> timedelta:
         span = parse_duration(value) if isinstance(value, str) else None
@@ -253,6 +268,7 @@ class _Reader:
                 raise self.error(
                     ("keeper", "responder_overrides"), f"{asked!r}: {problem}", USUAL_URL
                 )
+        refuse_inconsistent(settings.proxy, self.error, parse_address)
         names: list[str] = []
         for number, server in enumerate(settings.server):
             self._server(number, server, names)
@@ -320,6 +336,7 @@ class _Reader:
                 )
                 for one in settings.server
             ],
+            proxy=placed_proxy(settings.proxy, placed),
             file=self._name,
         )
 

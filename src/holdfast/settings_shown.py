@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Meta, Struct, structs
 
 from holdfast.settings import CertificateTable, Settings
+from holdfast.settings_proxy import ProxyLimits, ProxyTable
 from holdfast.settings_server import ServerTable, keys_of
 
 
@@ -25,6 +26,11 @@ def show_settings(settings: Settings) -> str:
     for head, kind in (("[[certificate]]", CertificateTable), ("[[server]]", ServerTable)):
         if not any(isinstance(table, kind) for _, table in tables):
             lines += [f"# {line}" for line in [head, *_shown(kind, {})]] + [""]
+    proxy, shown = settings.proxy, settings.proxy != ProxyTable()
+    inner = [("[proxy]", proxy), ("[proxy.limits]", proxy.limits)]
+    for head, table in inner:
+        told = [head, *_shown(type(table), structs.asdict(table))]
+        lines += [*(told if shown else [f"# {line}" for line in told]), ""]
     return "\n".join(lines)
 
 
@@ -34,6 +40,8 @@ def _shown(kind: type[Struct], values: Mapping[str, Any]) -> Iterator[str]:
         if known is not None and field.name not in known:
             continue
         value = values.get(field.name, field.default)
+        if isinstance(value, ProxyLimits):
+            continue
         if value is msgspec.NODEFAULT:
             value = [] if field.default_factory is not msgspec.NODEFAULT else ""
         meta = next((arg for arg in _arguments(kind, field.name) if isinstance(arg, Meta)), None)
@@ -58,6 +66,8 @@ def _toml(value: Any) -> str | None:
                 if seconds and seconds % size == 0:
                     return f'"{seconds // size}{unit}"'
             return f'"{seconds}s"'
+        case Struct():
+            return _toml({key: one for key, one in structs.asdict(value).items() if one != ""})
         case dict():
             inside = ", ".join(f"{json.dumps(k)} = {_toml(v)}" for k, v in value.items())
             return f"{{ {inside} }}" if inside else "{}"

@@ -5,33 +5,72 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 from holdfast.errors import OperatorError
 from holdfast.net.clock import SystemClock
 from holdfast.net.files import read_bounded, warn_unless_private
 from holdfast.net.http_client import Http
+from holdfast.net.proxy_protocol import networks
 from holdfast.ocsp.certid import Subject
+from holdfast.ocsp.staple import Staple
+from holdfast.ocsp.statuses import Revoked
 from holdfast.pki import keys, pem
 from holdfast.pki.chain import order
 from holdfast.pki.kind import Kind
 from holdfast.plan.entry import Entry
-from holdfast.seams import Clock, Source
+from holdfast.seams import Clock, Source, Store
 from holdfast.servers.shelf import OnRevoked, Shelf
 from holdfast.services.follower import Follower
 from holdfast.services.inventory import Kept
 from holdfast.services.keeper import Keeper
-from holdfast.services.proxy import Deadlines, OnEvent, Proxy, Upstream
+from holdfast.services.proxy import Deadlines, Limits, OnEvent, Passing, Proxy, Upstream
+from holdfast.settings_proxy import ProxyTable
 from holdfast.sources.http import HttpSource
 from holdfast.sources.layered import Limited, Shared
 from holdfast.stores.files import FOLDER, FileStore
 from holdfast.stores.memory import MemoryStore
 from holdfast.tls.server import Identity, ServerTLS
 
+TICKET_KEYS = 12 * 3600.0  # seconds; sessions end with them, clients then see the staple anew
 FIRST_STAPLES = 5.0  # seconds that a start or a reload waits for staples, then it serves without
+
+
+def stand_of(table: ProxyTable, *, on_event: OnEvent) -> Stand:
+    """The proxy that `table` describes."""
+    limits = table.limits
+    seconds = {
+        field.name: getattr(limits, field.name).total_seconds() for field in fields(Deadlines)
+    }
+    passing = Passing(
+        mode=table.mode,
+        proxy_protocol=table.proxy_protocol or None,
+        headers_from=networks(table.accept_proxy_protocol),
+        trust_forwarded=networks(table.trust_forwarded),
+        deadlines=Deadlines(**seconds),
+        limits=Limits(**{field.name: getattr(limits, field.name) for field in fields(Limits)}),
+    )
+    upstream = Upstream.parse(table.upstream) if table.upstream else None
+    if upstream is not None and upstream.scheme == "tcp" and table.mode == "http":
+        raise OperatorError(
+            f"{table.upstream}: http mode needs an http upstream", hint="write it as http://..."
+        )
+    return Stand(
+        files=Files(
+            certificates=tuple(one.chain for one in table.certificates),
+            keys=tuple(one.key or one.chain for one in table.certificates),
+            passphrase=table.key_passphrase_file or None,
+        ),
+        upstream=upstream,
+        passing=passing,
+        alpn=tuple(table.alpn),
+        on_revoked=table.on_revoked,
+        serve_unstapled=table.serve_unstapled,
+        on_event=on_event,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,8 +149,10 @@ class Stand:
 
     files: Files
     upstream: Upstream | None = None
+    passing: Passing = field(default_factory=Passing)
+    alpn: tuple[str, ...] = ("http/1.1",)
     on_revoked: OnRevoked = "staple"
-    deadlines: Deadlines = field(default_factory=Deadlines)
+    serve_unstapled: bool = False
     clock: Clock = field(default_factory=SystemClock)
     on_event: OnEvent = lambda name, facts: None
     shelf: Shelf = field(init=False)
@@ -120,25 +161,31 @@ class Stand:
     _feeder: _Own | _Followed | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
-        self.shelf = Shelf(on_revoked=self.on_revoked)
+        self.shelf = _ProxyShelf(self._revoked, on_revoked=self.on_revoked)
         shelf, clock = self.shelf, self.clock
         self.tls = ServerTLS(
             self.files.load(),
             staple_for=lambda leaf: shelf.lookup(leaf, clock.now()),
-            alpn=["http/1.1"],
+            alpn=self.alpn,
+            serve_unstapled=self.serve_unstapled,
         )
         self.proxy = Proxy(
             self.tls,
             held=shelf.held,
             clock=clock,
             upstream=self.upstream,
-            deadlines=self.deadlines,
+            passing=self.passing,
             on_event=self.on_event,
         )
 
     @property
     def subjects(self) -> list[Subject]:
         return subjects_of(self.tls.identities)
+
+    def _revoked(self, staple: Staple) -> None:
+        """No session goes on that was begun while the certificate was good (T5)."""
+        self.tls.forget_sessions()
+        self.on_event("revoked", {"certificate": staple.subject.name, "sessions": "forgotten"})
 
     async def reload(self) -> None:
         """Read the files again and serve them once their staples are there, or cannot be had now
@@ -172,21 +219,36 @@ class Stand:
         return rows
 
     @asynccontextmanager
-    async def kept(self, state: str | os.PathLike[str] | None) -> AsyncIterator[None]:
-        """Staples are kept during the block: by the keeper whose state folder is `state`, or here.
+    async def kept(
+        self,
+        keeper: str | os.PathLike[str] | None,
+        *,
+        state: str | os.PathLike[str] | None = None,
+    ) -> AsyncIterator[None]:
+        """Staples are kept during the block: by the keeper whose state folder is `keeper`, or here,
+        in the folder `state` or, without one, in memory.
 
         When it begins, the first ones are there, or cannot be had now (K1).
         """
         async with AsyncExitStack() as stack:
             feeder: _Own | _Followed
-            if state is None:
+            if keeper is None:
                 source = HttpSource(await stack.enter_async_context(Http()))
-                feeder = _Own(self.shelf, self.clock, Shared(Limited(source)))
+                store = MemoryStore() if state is None else FileStore(Path(state) / FOLDER)
+                feeder = _Own(self.shelf, self.clock, Shared(Limited(source)), store)
             else:
-                feeder = _Followed(self._follower(Path(state)))
+                feeder = _Followed(self._follower(Path(keeper)))
             self._feeder = feeder
             await feeder.prepare(self.subjects, running=stack)
+            renewing = asyncio.create_task(self._renew_ticket_keys())
+            stack.push_async_callback(_ended, renewing)
             yield
+
+    async def _renew_ticket_keys(self) -> None:
+        """So that a key that leaks later opens little (RFC 9325 3.4)."""
+        while True:
+            await asyncio.sleep(TICKET_KEYS)
+            self.tls.forget_sessions()
 
     def _follower(self, folder: Path) -> Follower:
         if not folder.is_dir():
@@ -203,13 +265,31 @@ class Stand:
         )
 
 
-class _Own:
-    """A keeper inside the proxy: one server, the shelf, and nothing on disk."""
+class _ProxyShelf(Shelf):
+    """A shelf that says when it hears of a revocation."""
 
-    def __init__(self, shelf: Shelf, clock: Clock, source: Source) -> None:
+    def __init__(self, revoked: Callable[[Staple], None], *, on_revoked: OnRevoked) -> None:
+        super().__init__(on_revoked=on_revoked)
+        self._revoked = revoked
+        self._bad: set[str] = set()
+
+    async def deliver(self, staple: Staple, /) -> None:
+        await super().deliver(staple)
+        key = staple.certid.key
+        if not isinstance(staple.certificate_status, Revoked):
+            self._bad.discard(key)
+        elif key not in self._bad:
+            self._bad.add(key)
+            self._revoked(staple)
+
+
+class _Own:
+    """A keeper inside the proxy: its one server is the shelf."""
+
+    def __init__(self, shelf: Shelf, clock: Clock, source: Source, store: Store) -> None:
         self._shelf = shelf
         self._keeper = Keeper(
-            (), source=source, store=MemoryStore(), clock=clock, servers={shelf.name: shelf}
+            (), source=source, store=store, clock=clock, servers={shelf.name: shelf}
         )
 
     async def prepare(

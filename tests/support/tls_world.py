@@ -19,7 +19,7 @@ from holdfast.ocsp.staple import Staple
 from holdfast.pki.issue import Authority, Issued
 from holdfast.pki.pem import encode_certificates
 from holdfast.servers.shelf import Shelf
-from holdfast.services.proxy import Deadlines, Proxy, Upstream
+from holdfast.services.proxy import Deadlines, Limits, Passing, Proxy, Upstream
 from holdfast.tls.server import Identity, ServerTLS
 from support.pki import a_root, a_server, an_intermediate
 
@@ -96,6 +96,9 @@ def a_proxy(
     deadlines: Deadlines | None = None,
     loop: Loop | None = None,
     max_connections: int = 1000,
+    passing: Passing | None = None,
+    alpn: Sequence[str] = ("http/1.1",),
+    serve_unstapled: bool = False,
 ) -> Iterator[Stand]:
     """Serve `sites` on a free port of 127.0.0.1. `staple_for`: instead of the shelf's."""
     clock, shelf = SystemClock(), Shelf()
@@ -107,13 +110,16 @@ def a_proxy(
             ServerTLS(
                 [identity(site) for site in sites],
                 staple_for=staple_for or (lambda leaf: shelf.lookup(leaf, clock.now())),
-                alpn=["http/1.1"],
+                alpn=alpn,
+                serve_unstapled=serve_unstapled,
             ),
             held=shelf.held,
             clock=clock,
             upstream=Upstream.parse(upstream) if upstream else None,
-            deadlines=deadlines,
-            max_connections=max_connections,
+            passing=passing
+            or Passing(
+                deadlines=deadlines or Deadlines(), limits=Limits(connections=max_connections)
+            ),
             on_event=lambda name, facts: events.append((name, facts)),
         )
         await proxy.listen("127.0.0.1", 0)

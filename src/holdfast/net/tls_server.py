@@ -1,9 +1,11 @@
 """A TLS server for any `asyncio.Protocol`, on plain TCP and `tls.pipe` (works on uvloop too).
 
 Laws: the application sees a connection only after its handshake; a handshake has a deadline; the
-number of connections is bounded; the end is said by close_notify and TCP FIN, and what the client
-still sends is read and dropped for a moment, so that a reset cannot take away the last answer.
-A handshake does no I/O but its own bytes (K2).
+number of connections is bounded, in all and for each client; the end is said by close_notify and
+TCP FIN, and what the client still sends is read and dropped for a moment, so that a reset cannot
+take away the last answer.
+A handshake does no I/O but its own bytes (K2). Whoever may say for whom it connects must say so, in
+a PROXY header before the handshake, and nobody else can.
 """
 
 from __future__ import annotations
@@ -15,22 +17,29 @@ from typing import Any, cast
 
 from holdfast.errors import HoldfastError, Unavailable
 from holdfast.net.listen import listen, unlistenable
-from holdfast.tls.pipe import Pipe
-from holdfast.tls.server import ServerTLS
+from holdfast.net.proxy_protocol import Ends, Network, read_header, within
+from holdfast.pki.certificate import Certificate
+from holdfast.tls.server import ServerPipe, ServerTLS
 
 HANDSHAKE_TIMEOUT = 10.0  # seconds; Apache's mod_reqtimeout allows 20 with slow links in mind
 LINGER = 2.0  # seconds of reading after our end, as nginx's lingering_close waits for the client
 MAX_CONNECTIONS = 10_000
+MAX_PER_CLIENT = 2_000  # of one address; behind one NAT are many
 BACKLOG = 1024
 
 AppFactory = Callable[[], asyncio.Protocol]
 OnFailure = Callable[[str, HoldfastError], None]
+OnRefusal = Callable[[str, str], None]
+OnUnstapled = Callable[[Certificate], None]
 
 
 class TLSServer:
     """Listens, and gives each finished handshake a protocol of `app()`.
 
-    The protocol gets a `TLSTransport`. `on_failure(peer, error)` hears of handshakes that failed.
+    The protocol gets a `TLSTransport`. `on_failure(peer, error)` hears of handshakes that failed,
+    `on_refusal(peer, why)` of connections that were one too many, `on_unstapled(leaf)` of
+    must-staple certificates that had no staple in a handshake that went well all the same.
+    `headers_from`: load balancers, which begin with a PROXY header.
     """
 
     def __init__(
@@ -40,13 +49,22 @@ class TLSServer:
         app: AppFactory,
         handshake_timeout: float = HANDSHAKE_TIMEOUT,
         max_connections: int = MAX_CONNECTIONS,
+        max_per_client: int = MAX_PER_CLIENT,
+        headers_from: tuple[Network, ...] = (),
         on_failure: OnFailure = lambda peer, error: None,
+        on_refusal: OnRefusal = lambda peer, why: None,
+        on_unstapled: OnUnstapled = lambda leaf: None,
     ) -> None:
         self.tls = tls
         self._app = app
         self._handshake_timeout = handshake_timeout
         self._max_connections = max_connections
+        self._max_per_client = max_per_client
+        self._headers_from = headers_from
         self._on_failure = on_failure
+        self._on_refusal = on_refusal
+        self._on_unstapled = on_unstapled
+        self._clients: dict[str, int] = {}
         self._links: set[_Link] = set()
         self._servers: list[asyncio.Server] = []
         self._left = asyncio.Event()
@@ -96,14 +114,36 @@ class TLSServer:
         return _Link(self)
 
     def admit(self, link: _Link) -> bool:
+        """Whether `link` may be; one that may is counted until it leaves."""
         if len(self._links) >= self._max_connections:
-            self.refused += 1
+            self._refuse(link.client, f"there are {self._max_connections} connections already")
+            return False
+        if not within(link.client, self._headers_from) and not self.count(link.client):
             return False
         self._links.add(link)
         return True
 
+    def count(self, client: str) -> bool:
+        """Whether `client` may have one more; then it has."""
+        held = self._clients.get(client, 0)
+        if held >= self._max_per_client:
+            self._refuse(client, f"it has {held} connections already")
+            return False
+        self._clients[client] = held + 1
+        return True
+
+    def _refuse(self, client: str, why: str) -> None:
+        self.refused += 1
+        self._on_refusal(client, why)
+
+    def says_for_whom(self, client: str) -> bool:
+        """Whether `client` is a load balancer, which sends a header."""
+        return within(client, self._headers_from)
+
     def start(self, link: _Link) -> asyncio.Protocol:
         self.handshakes += 1
+        for identity in link.pipe.lacking:
+            self._on_unstapled(identity.leaf)
         return self._app()
 
     def failure(self, peer: str, error: HoldfastError) -> None:
@@ -112,6 +152,12 @@ class TLSServer:
 
     def leave(self, link: _Link) -> None:
         self._links.discard(link)
+        if link.counted:
+            left = self._clients[link.client] - 1
+            if left:
+                self._clients[link.client] = left
+            else:
+                del self._clients[link.client]
         if not self._links:
             self._left.set()
 
@@ -128,10 +174,14 @@ class TLSTransport(asyncio.Transport):
         self._link = link
 
     @property
-    def tls(self) -> Pipe:
+    def tls(self) -> ServerPipe:
         return self._link.pipe
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
+        """`peername` and `sockname` are the client's own, also where a load balancer tells them."""
+        ends = self._link.ends
+        if ends is not None and name in ("peername", "sockname"):
+            return ends.source if name == "peername" else ends.target
         return self._link.raw.get_extra_info(name, default)
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
@@ -182,6 +232,10 @@ class _Link(asyncio.Protocol):
         self.pipe = server.tls.connection()
         self._app: asyncio.Protocol | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._header: bytes | None = None  # what came of a PROXY header that is awaited
+        self.ends: Ends | None = None  # what it said
+        self.client = ""  # the address that is counted
+        self.counted = False
         self.closing = False
         self._ended_sending = False
         self._heard_eof = False
@@ -191,31 +245,43 @@ class _Link(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.raw = cast(asyncio.Transport, transport)
-        self._admitted = self._server.admit(self)
+        name = transport.get_extra_info("peername")
+        self.client = str(name[0]) if name else ""
+        server = self._server
+        self._admitted = server.admit(self)
         if not self._admitted:
             self.closing = True
             self.raw.abort()
             return
-        self._timer = asyncio.get_running_loop().call_later(
-            self._server.handshake_timeout, self._late
-        )
+        if server.says_for_whom(self.client):
+            self._header = b""
+        else:
+            self.counted = True
+        self._timer = asyncio.get_running_loop().call_later(server.handshake_timeout, self._late)
 
     def data_received(self, data: bytes) -> None:
         if self.closing:
             return
+        if self._header is not None:
+            data = self._after_header(self._header + data)
+            if not data:
+                return
+        pipe = self.pipe
         try:
-            plain = self.pipe.receive(data)
+            plain = pipe.receive(data)
         except HoldfastError as error:
             self._fail(error)
             return
-        self._flush()
         if self._app is None:
-            if not self.pipe.established:
+            self._flush()
+            if not pipe.established:
                 return
             self._begin()
+        elif not pipe.quiet:
+            self._flush()
         if plain and self._app is not None and not self.closing:
             self._app.data_received(plain)
-        if self.pipe.peer_closed:
+        if pipe.peer_closed:
             self._eof()
 
     def eof_received(self) -> bool:
@@ -292,6 +358,26 @@ class _Link(asyncio.Protocol):
 
     # -- within -----------------------------------------------------------------------------
 
+    def _after_header(self, data: bytes) -> bytes:
+        """What of `data` follows the PROXY header; b"" while that is not whole, or is wrong."""
+        try:
+            read = read_header(data)
+        except HoldfastError as error:
+            self._fail(error)
+            return b""
+        if read is None:
+            self._header = data
+            return b""
+        self._header = None
+        self.ends, length = read
+        if self.ends is not None:
+            self.client = self.ends.source[0]
+            self.counted = self._server.count(self.client)
+            if not self.counted:
+                self.abort()
+                return b""
+        return data[length:]
+
     def _begin(self) -> None:
         self._disarm()
         self._app = self._server.start(self)
@@ -332,5 +418,5 @@ class _Link(asyncio.Protocol):
 
     @property
     def _peer(self) -> str:
-        name = self.raw.get_extra_info("peername")
+        name = self.ends.source if self.ends else self.raw.get_extra_info("peername")
         return f"{name[0]}:{name[1]}" if name else "?"

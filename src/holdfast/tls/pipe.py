@@ -21,18 +21,31 @@ class Pipe:
     """One TLS connection: give it what came with `receive`, send what `outgoing` gives.
 
     After any call, also one that raised, `outgoing` may hold bytes (an alert, a close_notify).
+    `connection` None: `_begin_with` gives it before the first bytes are given to OpenSSL.
     """
 
-    def __init__(self, connection: SSL.Connection) -> None:
-        self._connection = connection
+    _connection: SSL.Connection
+
+    def __init__(self, connection: SSL.Connection | None) -> None:
+        self._begun = False
+        if connection is not None:
+            self._begin_with(connection)
         self.established = False
         self.peer_closed = False
         self._closing = False
         self._records = _RecordCount()
 
+    def _begin_with(self, connection: SSL.Connection) -> None:
+        self._connection, self._begun = connection, True
+
     def begin(self) -> None:
         """Start a client's handshake; a server's begins with the first `receive`."""
         self._handshake()
+
+    @property
+    def quiet(self) -> bool:
+        """The last `receive` left nothing to send that could not wait for the next `send`."""
+        return not self._records.others
 
     def receive(self, data: bytes) -> bytes:
         """Take ciphertext, give back the plaintext it held.
@@ -59,6 +72,12 @@ class Pipe:
 
     def send(self, data: bytes | bytearray | memoryview) -> None:
         """Encrypt `data`; fetch the records with `outgoing`."""
+        if len(data) <= RECORD:
+            try:
+                self._connection.send(data)
+            except SSL.Error as error:
+                raise translated(error, "sending") from None
+            return
         view = memoryview(data)
         for start in range(0, len(view), RECORD):
             try:
@@ -68,12 +87,16 @@ class Pipe:
 
     def outgoing(self) -> bytes:
         """All the bytes that wait for the network."""
+        if not self._begun:
+            return b""
         parts: list[bytes] = []
         while True:
             try:
                 part = self._connection.bio_read(65536)
             except SSL.Error:
                 break
+            if len(part) < 65536 and not parts:
+                return part
             parts.append(part)
             if len(part) < 65536:
                 break
@@ -128,7 +151,10 @@ class Pipe:
         parts: list[bytes] = []
         while not self.peer_closed:
             try:
-                parts.append(self._connection.recv(RECORD))
+                part = self._connection.recv(RECORD)
+                if not parts and self._records.only():
+                    return part
+                parts.append(part)
             except SSL.WantReadError:
                 self._records.clear()
                 break
@@ -145,18 +171,29 @@ class Pipe:
 class _RecordCount:
     """Counts whole application data records that were given and not yet read."""
 
+    __slots__ = ("_header", "_kind", "_left", "_other", "_whole", "others")
+
     def __init__(self) -> None:
         self._header = b""
         self._left = 0
         self._kind = APPLICATION_DATA
         self._whole = 0
         self._other = False
+        self.others = False  # records of other kinds were in what was added last
 
     def add(self, data: bytes) -> None:
+        size = len(data)
+        self.others = False
+        if not self._left and not self._header and size > 5 and data[0] == APPLICATION_DATA:
+            left = 5 + ((data[3] << 8) | data[4]) - size
+            if left >= 0:  # one record or a part of one, as most reads are
+                self._left, self._kind = left, APPLICATION_DATA
+                self._whole += not left
+                return
         position = 0
-        while position < len(data):
+        while position < size:
             if self._left:
-                step = min(self._left, len(data) - position)
+                step = min(self._left, size - position)
                 self._left -= step
                 position += step
             else:
@@ -170,7 +207,15 @@ class _RecordCount:
                 self._header = b""
             if not self._left:
                 self._whole += 1
-                self._other = self._other or self._kind != APPLICATION_DATA
+                if self._kind != APPLICATION_DATA:
+                    self._other = self.others = True
+
+    def only(self) -> bool:
+        """True, and counted as read, when one application record was there and nothing else."""
+        if self._whole == 1 and not self._other:
+            self._whole = 0
+            return True
+        return False
 
     def taken(self) -> bool:
         """Count one record as read; True when there is surely nothing more to read."""

@@ -2,7 +2,9 @@
 
 Laws: a handshake never waits for a staple, `staple_for` looks into memory (K2). Contexts are
 frozen once used, so a reload is new contexts swapped in by one assignment; connections under way
-keep theirs (T6). RFC 6066 3 and 8, RFC 8446 4.4.2.1.
+keep theirs (T6). A session is resumed only by the context that made it: tickets of another name's
+certificates, or of before a reload, lead to a full handshake (T5). A must-staple certificate
+without a staple is left out, whoever asks (T4). RFC 6066 3 and 8, RFC 7633, RFC 8446 4.4.2.1.
 """
 
 from __future__ import annotations
@@ -16,10 +18,11 @@ from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, r
 from cryptography.hazmat.primitives.serialization import Encoding
 from OpenSSL import SSL, crypto
 
-from holdfast.errors import OperatorError
+from holdfast.errors import HoldfastError, OperatorError, PeerError
 from holdfast.pki.certificate import Certificate
 from holdfast.pki.keys import PrivateKey, fits
 from holdfast.pki.names import any_covers
+from holdfast.tls.hello import read_hello
 from holdfast.tls.pipe import Pipe, words
 
 StapleFor = Callable[[bytes], bytes]
@@ -33,6 +36,7 @@ _Servable = (
     | dsa.DSAPrivateKey
 )  # what pyOpenSSL takes
 _VERSIONS = {"1.2": SSL.TLS1_2_VERSION, "1.3": SSL.TLS1_3_VERSION}
+UNSTAPLED = "unstapled"  # PeerError.failure of a handshake that wanted what is not served
 # RFC 9325 4.2: forward secrecy and AEAD only
 SERVER_CIPHERS = b"ECDHE+AESGCM:ECDHE+CHACHA20"
 
@@ -77,6 +81,7 @@ class ServerTLS:
     `staple_for(leaf_der)` gives the staple's DER or b"" for none; it must not wait (K2), and an
     exception from it means no staple, never a broken handshake. `alpn`: protocols in the server's
     order of preference; a client that offers none of them is served all the same.
+    `serve_unstapled`: must-staple certificates are served without a staple too.
     """
 
     def __init__(
@@ -85,11 +90,13 @@ class ServerTLS:
         *,
         staple_for: StapleFor,
         alpn: Sequence[str] = (),
+        serve_unstapled: bool = False,
         oldest: Version = "1.2",
         newest: Version = "1.3",
     ) -> None:
         self.staple_for = staple_for
         self._alpn = tuple(name.encode("ascii") for name in alpn)
+        self.serve_unstapled = serve_unstapled
         self._range = (_VERSIONS[oldest], _VERSIONS[newest])
         self._contexts = self._built(identities)
 
@@ -101,30 +108,52 @@ class ServerTLS:
         """Serve `identities` from the next connection on; on an error nothing changes."""
         self._contexts = self._built(identities)
 
-    def connection(self) -> Pipe:
+    def forget_sessions(self) -> None:
+        """Whoever comes next must see a certificate, and its staple: no ticket is good any more."""
+        self._contexts = self._built(self.identities)
+
+    def connection(self) -> ServerPipe:
         """A new connection, waiting for the client's first bytes."""
-        connection = SSL.Connection(self._contexts.default, None)
-        connection.set_accept_state()
-        return Pipe(connection)
+        return ServerPipe(self, self._contexts)
+
+    def lacking(self, group: Group) -> tuple[Identity, ...]:
+        """The must-staple ones of `group` for which there is no staple now."""
+        return tuple(one for one in group.must_staple if not self._staple(one.leaf.der))
+
+    def without(self, group: Group, lacking: tuple[Identity, ...]) -> SSL.Context:
+        """A context that shows what is left of `group`, which may be nothing."""
+        context = group.variants.get(lacking)
+        if context is None:
+            left = [one for one in group.identities if one not in lacking]
+            context = group.variants[lacking] = self._context(left)
+        return context
+
+    def _staple(self, leaf_der: bytes) -> bytes:
+        try:
+            return self.staple_for(leaf_der)
+        except Exception:  # K2: an answer without a staple is better than no answer
+            return b""
 
     def _built(self, identities: Sequence[Identity]) -> _Contexts:
         if not identities:
             raise OperatorError("no certificate to serve", hint="give --cert and --key")
-        made: dict[tuple[int, ...], SSL.Context] = {}
-        table = _Contexts(tuple(identities))
+        made: dict[tuple[int, ...], Group] = {}
 
-        def context(group: tuple[int, ...]) -> SSL.Context:
-            if group not in made:
-                made[group] = self._context([identities[i] for i in group], table)
-            return made[group]
+        def group(members: tuple[int, ...]) -> Group:
+            if members not in made:
+                chosen = tuple(identities[i] for i in members)
+                made[members] = Group(self._context(chosen), identities=chosen)
+            return made[members]
 
-        for name in dict.fromkeys(n for identity in identities for n in _names(identity)):
-            table.by_name[name] = context(_group(identities, name))
+        by_name = {
+            name: group(_group(identities, name))
+            for name in dict.fromkeys(n for identity in identities for n in _names(identity))
+        }
         first = next(iter(_names(identities[0])), "")
-        table.fallback = context(_group(identities, first) if first else (0,))
-        return table
+        fallback = group(_group(identities, first) if first else (0,))
+        return _Contexts(tuple(identities), by_name, fallback)
 
-    def _context(self, identities: Sequence[Identity], table: _Contexts) -> SSL.Context:
+    def _context(self, identities: Sequence[Identity]) -> SSL.Context:
         context = SSL.Context(SSL.TLS_SERVER_METHOD)
         context.set_min_proto_version(self._range[0])
         context.set_max_proto_version(self._range[1])
@@ -142,31 +171,97 @@ class ServerTLS:
                     hint="a key of at least RSA 2048 or P-256 is needed",
                 ) from None
         _chain_into(context, identities)
-        context.set_tlsext_servername_callback(functools.partial(_choose, table))
         if self._alpn:
             context.set_alpn_select_callback(functools.partial(_agree, self._alpn))
-        context.set_ocsp_server_callback(functools.partial(_staple, self.staple_for))
+        only = identities[0].leaf.der if len(identities) == 1 else b""
+        context.set_ocsp_server_callback(functools.partial(_stapled, self._staple, only))
         return context
 
 
+class ServerPipe(Pipe):
+    """A server's end. OpenSSL begins when the client's first message is whole, with the context of
+    the name in it.
+
+    `lacking`: must-staple certificates for that name that have no staple now.
+    """
+
+    def __init__(self, tls: ServerTLS, contexts: _Contexts) -> None:
+        super().__init__(None)
+        self._tls = tls
+        self._contexts: _Contexts | None = contexts
+        self._early = b""
+        self.lacking: tuple[Identity, ...] = ()
+
+    def receive(self, data: bytes) -> bytes:
+        if self._contexts is None:
+            return super().receive(data)
+        early = self._early + data if self._early else data
+        hello = read_hello(early)
+        if hello is None:
+            self._early = early
+            return b""
+        self._choose(self._contexts.named(hello.server_name))
+        self._contexts, self._early = None, b""
+        return super().receive(early)
+
+    def _choose(self, group: Group) -> None:
+        connection = SSL.Connection(group.context, None)
+        if group.must_staple:
+            self.lacking = self._tls.lacking(group)
+            if self.lacking and not self._tls.serve_unstapled:
+                # The tickets stay those of the first context, and a resumption shows none (T5)
+                connection.set_context(self._tls.without(group, self.lacking))
+        connection.set_accept_state()
+        self._begin_with(connection)
+
+    def _handshake(self) -> bool:
+        try:
+            return super()._handshake()
+        except HoldfastError as error:
+            if not self.lacking or self._tls.serve_unstapled:
+                raise
+            told = ", ".join(
+                f"{one.leaf.names[0] if one.leaf.names else one.leaf.subject}"
+                f" (serial {one.leaf.serial:x})"
+                for one in self.lacking
+            )
+            raise PeerError(
+                f"must-staple and no staple to send, so not served: {told}; {error.message}",
+                failure=UNSTAPLED,
+                hint="see why its responder gives none (`holdfast fetch`), or set serve_unstapled",
+            ) from error
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Group:
+    """The certificates that one name gets, one of each key type, and their context."""
+
+    context: SSL.Context
+    identities: tuple[Identity, ...] = field(kw_only=True)
+    must_staple: tuple[Identity, ...] = field(init=False)
+    variants: dict[tuple[Identity, ...], SSL.Context] = field(init=False, default_factory=dict)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "must_staple", _must_staple(self.identities))
+
+
+def _must_staple(identities: tuple[Identity, ...]) -> tuple[Identity, ...]:
+    return tuple(identity for identity in identities if identity.leaf.must_staple)
+
+
+@dataclass(frozen=True, slots=True)
 class _Contexts:
     """One generation of contexts: by exact name, by "*.parent", and for whoever names nothing."""
 
-    def __init__(self, identities: tuple[Identity, ...]) -> None:
-        self.identities = identities
-        self.by_name: dict[str, SSL.Context] = {}
-        self.fallback: SSL.Context | None = None
+    identities: tuple[Identity, ...]
+    by_name: dict[str, Group]
+    fallback: Group
 
-    @property
-    def default(self) -> SSL.Context:
-        assert self.fallback is not None
-        return self.fallback
-
-    def named(self, host: str) -> SSL.Context:
+    def named(self, host: str) -> Group:
         exact = self.by_name.get(host)
         if exact is not None:
             return exact
-        return self.by_name.get("*." + host.partition(".")[2], self.default)
+        return self.by_name.get("*." + host.partition(".")[2], self.fallback)
 
 
 def _names(identity: Identity) -> list[str]:
@@ -204,8 +299,8 @@ def _chain_into(context: SSL.Context, identities: Sequence[Identity]) -> None:
     differ, OpenSSL builds each one itself from the context's store, at 60 us a handshake.
     """
     tails = {identity.tail for identity in identities}
-    if len(tails) == 1:
-        for certificate in tails.pop():
+    if len(tails) <= 1:
+        for certificate in next(iter(tails), ()):
             context.add_extra_chain_cert(certificate.x509)
         return
     store = context.get_cert_store()
@@ -217,19 +312,16 @@ def _chain_into(context: SSL.Context, identities: Sequence[Identity]) -> None:
 # Callbacks: pyOpenSSL prints a traceback or ends the handshake for what they raise.
 
 
-def _choose(table: _Contexts, connection: SSL.Connection) -> None:
-    name = connection.get_servername()
-    if name:
-        connection.set_context(table.named(name.decode("ascii", "replace").lower().rstrip(".")))
-
-
 def _agree(
     ours: tuple[bytes, ...], connection: SSL.Connection, theirs: list[bytes]
 ) -> bytes | SSL._NoOverlappingProtocols:
     return next((name for name in ours if name in theirs), SSL.NO_OVERLAPPING_PROTOCOLS)
 
 
-def _staple(staple_for: StapleFor, connection: SSL.Connection, data: object) -> bytes:
+def _stapled(staple_for: StapleFor, only: bytes, connection: SSL.Connection, data: object) -> bytes:
+    """`only`: the leaf of a context that has no other."""
+    if only:
+        return staple_for(only)
     try:
         leaf = connection.get_certificate(as_cryptography=True)
         return staple_for(leaf.public_bytes(Encoding.DER)) if leaf is not None else b""
