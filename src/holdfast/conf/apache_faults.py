@@ -98,7 +98,7 @@ def _value(reading: Reading, said: Said) -> Fault | None:
     if said.name == "sslstaplingcache":
         return _cache(reading, said)
     if said.name in _SWITCHES:
-        return _switch(reading, said)
+        return _switch(said)
     if said.name == "sslstaplingforceurl" and said.first.lower().startswith("https:"):
         word = said.node.arguments[0]
         raw = word.text
@@ -156,12 +156,10 @@ def _cache(reading: Reading, said: Said) -> Fault | None:
     return _comment(reading, said)
 
 
-def _switch(reading: Reading, said: Said) -> Fault | None:
+def _switch(said: Said) -> Fault | None:
     words = said.node.arguments
-    if len(words) == 1 and said.first.lower() in ("on", "off"):
-        return None
-    if (told := _comment(reading, said)) is not None:
-        return told
+    if said.first.lower() in ("on", "off"):
+        return None  # what follows is passed over, comments too
     plain = [text for word in said.arguments if (text := word.strip("=;:,").lower())]
     edits: tuple[FileEdit, ...] = ()
     if len(plain) == 1 and plain[0] in ("on", "off"):
@@ -220,7 +218,7 @@ def _place(reading: Reading, said: Said, *, moved: bool) -> Fault | None:
             offset=said.node.start,
             edits=tuple(edits),
         )
-    if said.within and "if" not in said.within and "macro" not in said.within:
+    if said.within:
         return Fault(
             code="apache-stapling-in-directory",
             message=f"{name} stands inside <{said.within[-1]}>, where Apache refuses it",

@@ -141,6 +141,13 @@ def pruned(reading: Reading, dead: Sequence[TlsHost], *, every: bool) -> tuple[F
     return tuple(sorted(set(edits), key=lambda one: (one.file, one.edit.start, one.edit.end)))
 
 
+def beside_certificate(
+    reading: Reading, host: TlsHost, line: tuple[str, str]
+) -> tuple[FileEdit, ...]:
+    """Put a line to those that name the host's certificate, in its own section."""
+    return tuple(_in_host(reading, host, [line]))
+
+
 def removal(said: Said) -> Edit:
     """The whole line, or lines, gone."""
     return Edit(said.node.start, said.node.end, "")
