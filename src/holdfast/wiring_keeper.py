@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -30,11 +30,12 @@ from holdfast.seams import Clock, Source, StapledServer
 from holdfast.servers.relay_shelf import RelayShelf
 from holdfast.services.attended import Attended, Gate
 from holdfast.services.control import SOCKET, Control
-from holdfast.services.inventory import CertificateFiles, Inventory, read_inventory
+from holdfast.services.inventory import CertificateFiles, Inventory, Stamp, stamps_of
 from holdfast.services.keeper import Keeper
 from holdfast.services.keeper_page import KeeperPage
 from holdfast.services.own_clock import OwnClock
 from holdfast.services.relay import Relay, beside
+from holdfast.services.remembered import MANY, remembered_inventory
 from holdfast.settings import Settings, parse_address
 from holdfast.settings_saved import save_settings
 from holdfast.settings_server import ServerTable
@@ -60,8 +61,8 @@ LAST_SEARCH = timedelta(hours=6)
 _log = logging.getLogger("holdfast.keeper")
 
 
-def inventory_of(settings: Settings) -> Inventory:
-    """What `settings` names, read; problems are in it."""
+def inventory_of(settings: Settings, *, many: int | None = None) -> Inventory:
+    """What `settings` names, read; problems are in it. `many`: see `remembered_inventory`."""
     specified = [
         CertificateFiles(
             chain=one.chain,
@@ -75,7 +76,13 @@ def inventory_of(settings: Settings) -> Inventory:
     ]
     keeper = settings.keeper
     always = "*" in keeper.responder_overrides or bool(keeper.responses)
-    return read_inventory(specified, always_ask=always, issuers=kept_issuers(keeper.state))
+    return remembered_inventory(
+        specified,
+        state=keeper.state,
+        always_ask=always,
+        issuers=kept_issuers(keeper.state),
+        many=many,
+    )
 
 
 def refuse_problems(inventory: Inventory) -> None:
@@ -169,7 +176,7 @@ class House:
         self._shelf = RelayShelf(clock=self.clock)
         self._pace = pace_of(self.settings)
         self._stack = AsyncExitStack()
-        self._seen: dict[Path, tuple[int, int]] = {}
+        self._seen: dict[str, Stamp] = {}
         self._http: Http | None = None
         self._page: Server | None = None
         self._reloading = asyncio.Lock()
@@ -178,7 +185,7 @@ class House:
         self.attended = Attended(self.keeper, notify or Notify(), clock=self.clock, gate=gate)
 
     def _first(self) -> Keeper:
-        inventory = inventory_of(self.settings)
+        inventory = inventory_of(self.settings, many=MANY)
         refuse_problems(inventory)
         self.names.learn(inventory)
         refuse_shared_files(self.settings, inventory, self.names)
@@ -252,7 +259,7 @@ class House:
 
     async def _reload(self) -> dict[str, Any]:
         settings = self._read()
-        inventory = await asyncio.to_thread(inventory_of, settings)
+        inventory = await asyncio.to_thread(inventory_of, settings, many=MANY)
         refuse_problems(inventory)
         self.names.learn(inventory)
         refuse_shared_files(settings, inventory, self.names)
@@ -319,9 +326,10 @@ class House:
         while True:
             pause: timedelta = self.settings.keeper.watch
             await self.clock.sleep_until(self.clock.now() + pause)
-            if await asyncio.to_thread(_stamps, self._seen) != self._seen:
+            now = await asyncio.to_thread(stamps_of, self._seen)
+            if now != self._seen:
                 _log.info("certificate-files changed")
-                self._seen = _stamps(self._seen)
+                self._seen = now
                 await self.try_reload()
 
     def _alerted(self, code: str) -> None:
@@ -363,7 +371,7 @@ class House:
         if set(inventory.lacking) - set(self.lacking):
             self._wanting.set()
         self.lacking, self.passed_over = inventory.lacking, inventory.passed_over
-        self._seen = _stamps(dict.fromkeys(inventory.paths, (0, 0)))
+        self._seen = inventory.stamps
 
     def _servers_of(self, settings: Settings) -> dict[str, StapledServer]:
         pace = pace_of(settings)
@@ -391,15 +399,3 @@ def _asking(settings: Settings) -> tuple[object, ...]:
     """What an `Http` is made of."""
     keeper = settings.keeper
     return keeper.proxy, keeper.allow_private_responders, keeper.timeout
-
-
-def _stamps(paths: Mapping[Path, tuple[int, int]]) -> dict[Path, tuple[int, int]]:
-    """(inode, modified) of each file; (0, 0) for one that is not there."""
-    stamps = {}
-    for path in paths:
-        try:
-            told = path.stat()
-            stamps[path] = (told.st_ino, told.st_mtime_ns)
-        except OSError:
-            stamps[path] = (0, 0)
-    return stamps

@@ -51,7 +51,7 @@ class Names:
         self._names: dict[str, str] = {}
 
     def learn(self, inventory: Inventory) -> None:
-        self._names |= {kept.subject.certid.key: kept.name for kept in inventory.kept}
+        self._names |= {kept.key: kept.name for kept in inventory.kept}
 
     def call(self, certid: CertID, name: str) -> None:
         self._names[certid.key] = name

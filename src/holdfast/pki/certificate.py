@@ -7,6 +7,7 @@ RFC 5280; RFC 7633 for must-staple; RFC 6960 4.2.2.2.1 for id-pkix-ocsp-nocheck.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from contextlib import suppress
 from datetime import datetime
 from functools import cached_property
@@ -25,6 +26,7 @@ from holdfast.pki.tlv import (
     INTEGER,
     SEQUENCE,
     Element,
+    children,
     element,
     elements,
     oid_der,
@@ -38,7 +40,7 @@ STATUS_REQUEST = 5  # RFC 6066 8: the TLS extension number that RFC 7633 require
 OCSP_NOCHECK = x509.ObjectIdentifier("1.3.6.1.5.5.7.48.1.5")  # RFC 6960 4.2.2.2.1
 OCSP_SIGNING = "1.3.6.1.5.5.7.3.9"  # RFC 6960 4.2.2.2 id-kp-OCSPSigning
 _MUST_STAPLE_DER = oid_der(MUST_STAPLE.dotted_string)
-_LASTING = ("serial", "names", "not_before", "not_after", "must_staple")
+LASTING = ("serial", "names", "not_before", "not_after", "must_staple")
 _WORKINGS = ("x509", "_outer", "_tbs", "_fields", "_extensions", "_tls_features")
 MAX_CERTIFICATE = 65536  # bytes; the largest seen in the field (ML-DSA, many SANs) is under 32 KiB
 
@@ -69,11 +71,19 @@ class Certificate:
     def put_away(self) -> None:
         """Read the facts that a keeper asks for, and let go of what they are read from, several
         times their size. Others can still be asked."""
-        for fact in _LASTING:
+        for fact in LASTING:
             with suppress(Malformed):
                 getattr(self, fact)
         for name in _WORKINGS:
             self.__dict__.pop(name, None)
+
+    @classmethod
+    def recalled(cls, der: bytes, facts: Mapping[str, object]) -> Certificate:
+        """What `put_away` left of a certificate that was read before: `facts` of `LASTING`."""
+        certificate = cls.__new__(cls)
+        certificate.der, certificate.name_and_key_hashes = der, {}
+        certificate.__dict__.update(facts)
+        return certificate
 
     if not TYPE_CHECKING:
 
@@ -95,7 +105,7 @@ class Certificate:
     @cached_property
     def _outer(self) -> tuple[Element, ...]:
         """TBSCertificate, signatureAlgorithm, signature (RFC 5280 4.1)."""
-        return tuple(elements(self.der, _first(self.der).start) or ())
+        return tuple(children(self.der))
 
     @cached_property
     def _tbs(self) -> bytes:
@@ -106,7 +116,7 @@ class Certificate:
     def _fields(self) -> tuple[Element, ...]:
         """Where TBSCertificate's fields stand (RFC 5280 4.1), without the version."""
         tbs = self._tbs
-        fields = elements(tbs, _first(tbs).start) or []
+        fields = children(tbs)
         return tuple(f for f in fields if f.tag != CONTEXT_0)
 
     def _field(self, number: int) -> bytes:
@@ -185,7 +195,7 @@ class Certificate:
         """The subjectPublicKey BIT STRING without its unused-bits octet: what issuerKeyHash
         covers (RFC 6960 4.1.1)."""
         spki = self.spki_der
-        parts = elements(spki, _first(spki).start) or []
+        parts = children(spki)
         return spki[parts[1].start + 1 : parts[1].end]
 
     @cached_property
@@ -301,7 +311,7 @@ class Certificate:
         if not found:
             return None
         der = found[0]
-        parts = elements(der, _first(der).start) or []
+        parts = children(der)
         value = der[parts[-1].start : parts[-1].end] if parts else b""
         listed = element(value, 0, len(value))
         features = elements(value, listed.start) if listed and listed.tag == SEQUENCE else None
@@ -377,6 +387,11 @@ class Certificate:
     def self_issued(self) -> bool:
         return self.subject_der == self.issuer_der
 
+    @cached_property
+    def self_signed(self) -> bool:
+        """True when its own key made its signature, which is looked at once."""
+        return self.self_issued and self.signed_by(self)
+
     def signed_by(self, issuer: Certificate) -> bool:
         """True when `issuer`'s key made this certificate's signature and the names agree.
 
@@ -402,10 +417,3 @@ class Certificate:
             )
         except (*UNREADABLE, Malformed):
             return False
-
-
-def _first(der: bytes) -> Element:
-    """The element that valid DER begins with."""
-    found = element(der, 0, len(der))
-    assert found is not None
-    return found

@@ -34,12 +34,12 @@ class Chain:
         """The leaf's issuer; the leaf itself when it is self-signed; None when it was not given."""
         if len(self.certificates) > 1:
             return self.certificates[1]
-        return self.leaf if _self_signed(self.leaf) else None
+        return self.leaf if self.leaf.self_signed else None
 
     @property
     def complete(self) -> bool:
         """True when the last certificate is self-signed."""
-        return _self_signed(self.certificates[-1])
+        return self.certificates[-1].self_signed
 
 
 def order(certificates: Sequence[Certificate], *, extra: Iterable[Certificate] = ()) -> Chain:
@@ -52,7 +52,7 @@ def order(certificates: Sequence[Certificate], *, extra: Iterable[Certificate] =
     """
     if not certificates:
         raise OperatorError("no certificate given", hint="give a PEM or DER certificate file")
-    leaf = _leaf(certificates)
+    leaf = leaf_of(certificates)
     pool: dict[bytes, list[Certificate]] = {}
     for certificate in dict.fromkeys([*certificates, *extra]):
         pool.setdefault(certificate.subject_der, []).append(certificate)
@@ -63,7 +63,7 @@ def order(certificates: Sequence[Certificate], *, extra: Iterable[Certificate] =
 
     chain: tuple[Certificate, ...] = (leaf,)
     for way in islice(_ways_up((leaf,), issuers), MAX_WAYS):
-        if _self_signed(way[-1]):
+        if way[-1].self_signed:
             chain = way
             break
         chain = max(chain, way, key=len)
@@ -101,7 +101,7 @@ def _ways_up(
 ) -> Iterator[tuple[Certificate, ...]]:
     """Every maximal chain that begins with `chain`, depth first."""
     last = chain[-1]
-    ended = len(chain) >= MAX_CHAIN or _self_signed(last)
+    ended = len(chain) >= MAX_CHAIN or last.self_signed
     above = [] if ended else [c for c in issuers(last) if c not in chain]
     if not above:
         yield chain
@@ -109,7 +109,8 @@ def _ways_up(
         yield from _ways_up((*chain, issuer), issuers)
 
 
-def _leaf(certificates: Sequence[Certificate]) -> Certificate:
+def leaf_of(certificates: Sequence[Certificate]) -> Certificate:
+    """The one that `order` would put first."""
     issued: dict[bytes, list[Certificate]] = {}
     for certificate in certificates:
         issued.setdefault(certificate.issuer_der, []).append(certificate)
@@ -119,10 +120,6 @@ def _leaf(certificates: Sequence[Certificate]) -> Certificate:
         return any(other.signed_by(certificate) for other in others), _is_ca(certificate)
 
     return min(certificates, key=rank)
-
-
-def _self_signed(certificate: Certificate) -> bool:
-    return certificate.self_issued and certificate.signed_by(certificate)
 
 
 # An extension that cannot be read orders nothing here; whoever asks for the fact itself is told.

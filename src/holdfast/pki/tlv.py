@@ -50,6 +50,12 @@ def element(data: bytes, position: int, limit: int) -> Element | None:
     return Element(data[position], position, start, start + length)
 
 
+def children(data: bytes) -> list[Element]:
+    """What stands inside the element that `data` begins with; nothing where it is not whole."""
+    outer = element(data, 0, len(data))
+    return [] if outer is None else elements(data, outer.start) or []
+
+
 def tlv(tag: int, *parts: bytes) -> bytes:
     """One element of the joined `parts`."""
     content = b"".join(parts)

@@ -22,6 +22,7 @@ def introduced(one: Kept, servers: Servers) -> Entry:
         applicable=one.applicable,
         early=_early(one, servers),
         holders=tuple(_holder(name, servers) for name in _names(one, servers)),
+        key=one.key,
     )
 
 

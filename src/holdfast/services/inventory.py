@@ -10,15 +10,14 @@ import glob
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass, field, replace
 
 from holdfast.errors import HoldfastError, OperatorError
 from holdfast.net.files import read_bounded
 from holdfast.ocsp.certid import Subject
 from holdfast.pki import pem
 from holdfast.pki.certificate import Certificate
-from holdfast.pki.chain import find_issuer, order
+from holdfast.pki.chain import find_issuer, leaf_of, order
 from holdfast.pki.kind import Kind
 from holdfast.plan.entry import Need
 
@@ -52,6 +51,11 @@ class Kept:
     servers: tuple[str, ...] = ()
     need: Need = Need.STRICT
     applicable: bool = True
+    key: str = ""  # the CertID's, made when it is not given
+
+    def __post_init__(self) -> None:
+        if not self.key:
+            object.__setattr__(self, "key", self.subject.certid.key)
 
     @classmethod
     def of(
@@ -76,9 +80,14 @@ class Kept:
         )
 
 
+Stamp = tuple[int, int, int, int]
+"""A file's inode, size, and when it and its inode were last changed, in ns; zeros: no file."""
+
+
 @dataclass(frozen=True, slots=True)
 class Inventory:
-    """`paths`: every file that was read, or looked for: a change there calls for a new reading.
+    """`stamps`: every file that was read, or looked for, as it was just before: a change there
+    calls for a new reading.
 
     `lacking`: certificates whose issuer was not found, but which say where it is (AIA).
     `passed_over`: what was met in folders and could not be read, as text.
@@ -86,7 +95,7 @@ class Inventory:
 
     kept: tuple[Kept, ...]
     problems: tuple[HoldfastError, ...] = ()
-    paths: frozenset[Path] = frozenset()
+    stamps: dict[str, Stamp] = field(default_factory=dict)
     lacking: tuple[Certificate, ...] = ()
     passed_over: tuple[str, ...] = ()
 
@@ -104,16 +113,15 @@ def read_inventory(
     lacking: list[Certificate] = []
     passed_over: list[str] = []
     problems: list[HoldfastError] = []
-    paths: set[Path] = set()
+    stamps: dict[str, Stamp] = {}
     for one in specified:
         try:
-            files = _files(one.chain)
-            extra = _certificates(Path(one.issuer)) if one.issuer else ()
+            files = files_of(one)
+            stamps |= stamps_of(places_of(one, files))
+            extra = _certificates(one.issuer) if one.issuer else ()
         except HoldfastError as error:
             problems.append(error)
             continue
-        paths.update([*files, *_folders(one.chain, files)])
-        paths.update([Path(one.issuer)] if one.issuer else [])
         single = not (_is_pattern(one.chain) or os.path.isdir(one.chain))
         reading = _Reading(one, single, extra, tuple(issuers), problems, lacking, passed_over)
         found += reading.kept(files)
@@ -122,7 +130,7 @@ def read_inventory(
     return Inventory(
         tuple(_named_apart(_merged(found))),
         tuple(problems),
-        frozenset(paths),
+        stamps,
         tuple(dict.fromkeys(lacking)),
         tuple(passed_over),
     )
@@ -140,11 +148,11 @@ class _Reading:
     lacking: list[Certificate]
     passed_over: list[str]
 
-    def kept(self, files: list[Path]) -> Iterator[Kept]:
+    def kept(self, files: list[str]) -> Iterator[Kept]:
         read = list(self._read(files))
         pool = [certificate for _, several in read for certificate in several if certificate.is_ca]
         for path, certificates in read:
-            leaf = order(certificates).leaf
+            leaf = leaf_of(certificates)
             if leaf.is_ca and not self.single:
                 continue
             issuer = order(certificates, extra=self.extra).issuer
@@ -156,7 +164,7 @@ class _Reading:
             name = self.one.name if self.single else None
             yield Kept.of(subject, name=name, servers=self.one.servers, need=self.one.need)
 
-    def _read(self, files: list[Path]) -> Iterator[tuple[Path, tuple[Certificate, ...]]]:
+    def _read(self, files: list[str]) -> Iterator[tuple[str, tuple[Certificate, ...]]]:
         for path in files:
             try:
                 yield path, _certificates(path)
@@ -166,7 +174,7 @@ class _Reading:
                 elif not _holds_something_else(path):
                     self.passed_over.append(error.message)
 
-    def _without(self, path: Path, leaf: Certificate) -> None:
+    def _without(self, path: str, leaf: Certificate) -> None:
         if any(url.lower().startswith(("http://", "https://")) for url in leaf.issuer_urls):
             self.lacking.append(leaf)
             return
@@ -179,61 +187,80 @@ class _Reading:
         )
 
 
-def _holds_something_else(path: Path) -> bool:
+def _holds_something_else(path: str) -> bool:
     """True for keys and the like, which a folder of certificates may hold too."""
     try:
         return all(
             block.kind not in (Kind.CERTIFICATE, Kind.UNKNOWN)
-            for block in pem.decode(read_bounded(path), name=str(path))
+            for block in pem.decode(read_bounded(path), name=path)
         )
     except HoldfastError:
         return False
 
 
-def _files(place: str) -> list[Path]:
+def files_of(one: CertificateFiles) -> list[str]:
+    """The files that `one` names, in order. `OperatorError` when a pattern matches none, or its
+    folder cannot be read."""
+    place = one.chain
     if _is_pattern(place) and not os.path.exists(place):
         matches = sorted(glob.glob(place, recursive=True))[:MAX_FILES]
         if not matches:
             raise OperatorError(f"{place}: no file matches", hint="check the pattern and its path")
-        return [Path(match) for match in matches if os.path.isfile(match)]
+        return [match for match in matches if os.path.isfile(match)]
     if os.path.isdir(place):
         try:
             names = sorted(os.listdir(place))[:MAX_FILES]
         except OSError as error:
             raise OperatorError(f"{place}: {error.strerror}") from error
         return [
-            Path(place, name)
+            os.path.join(place, name)
             for name in names
             if os.path.splitext(name)[1].lower() in CERTIFICATE_SUFFIXES
         ]
-    return [Path(place)]
+    return [place]
 
 
-def _folders(place: str, files: list[Path]) -> set[Path]:
-    """The folders in which a new file would be one more certificate."""
-    if os.path.isdir(place):
-        return {Path(place)}
-    if not _is_pattern(place):
-        return set()
-    fixed = Path(place)
-    while _is_pattern(str(fixed)):
-        fixed = fixed.parent
-    return {fixed, *(file.parent for file in files)}
+def places_of(one: CertificateFiles, files: Sequence[str]) -> Iterator[str]:
+    """Whatever `one` depends on: its `files`, its issuer's, and the folders in which a new file
+    would be one more certificate."""
+    yield from files
+    if one.issuer:
+        yield one.issuer
+    if os.path.isdir(one.chain):
+        yield one.chain
+    elif _is_pattern(one.chain):
+        fixed = one.chain
+        while _is_pattern(fixed):
+            fixed = os.path.dirname(fixed)
+        yield from dict.fromkeys([fixed or ".", *(os.path.dirname(f) or "." for f in files)])
+
+
+def stamps_of(places: Iterable[str]) -> dict[str, Stamp]:
+    """How each place looks now."""
+    return {path: _stamp(path) for path in places}
+
+
+def _stamp(path: str) -> Stamp:
+    try:
+        told = os.stat(path)
+    except (OSError, ValueError):
+        return 0, 0, 0, 0
+    return told.st_ino, told.st_size, told.st_mtime_ns, told.st_ctime_ns
 
 
 def _is_pattern(place: str) -> bool:
     return not _GLOB.isdisjoint(place)
 
 
-def _certificates(path: Path) -> tuple[Certificate, ...]:
-    return pem.certificates(read_bounded(path), name=str(path))
+def _certificates(path: str) -> tuple[Certificate, ...]:
+    return pem.certificates(read_bounded(path), name=path)
 
 
 def _merged(found: Iterable[Kept]) -> Iterator[Kept]:
     """One for each CertID, with the servers of all that name it."""
     by_key: dict[str, Kept] = {}
     for kept in found:
-        key = kept.subject.certid.key
+        key = kept.key
         first = by_key.setdefault(key, kept)
         servers = tuple(dict.fromkeys([*first.servers, *kept.servers]))
         by_key[key] = replace(first, servers=servers)

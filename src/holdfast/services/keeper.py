@@ -166,7 +166,7 @@ class Keeper:
     def introduce(self) -> None:
         """Know every certificate by its name, before what the store holds for it is read."""
         for one in self._kept:
-            if one.subject.certid.key not in self._entries:
+            if one.key not in self._entries:
                 self._introduce(one)
 
     async def load(self) -> None:
@@ -216,7 +216,7 @@ class Keeper:
         self._prove = prove if servers is not None else self._prove
         self.rules = rules or self.rules
         self._source = source or self._source
-        wanted = {one.subject.certid.key: one for one in self._kept}
+        wanted = {one.key: one for one in self._kept}
         for key, one in wanted.items():
             entry = self._entries.get(key)
             self._successors.pop(key, None)
@@ -380,7 +380,7 @@ class Keeper:
         """In the order of need, some at a time."""
         with nothing_collected():
             for number, one in enumerate(self._kept):
-                if one.subject.certid.key not in self._entries:
+                if one.key not in self._entries:
                     self._introduce(one)
                 if number % LOAD_AT_ONCE == 0:
                     await asyncio.sleep(0)

@@ -61,7 +61,7 @@ def test_a_folder_pools_its_issuers_and_passes_over_the_rest(tmp_path: Path) -> 
     found = inventory(CertificateFiles(chain=str(tmp_path)))
     assert [kept.name for kept in found.kept] == ["a.test", "b.test"]
     assert found.problems == ()
-    assert tmp_path in found.paths, "a new file there is noticed"
+    assert str(tmp_path) in found.stamps, "a new file there is noticed"
 
 
 def test_a_glob_as_certbot_lays_them_out(tmp_path: Path) -> None:
@@ -72,7 +72,7 @@ def test_a_glob_as_certbot_lays_them_out(tmp_path: Path) -> None:
         (folder / "fullchain.pem").write_bytes(server.fullchain_pem)
     found = inventory(CertificateFiles(chain=str(tmp_path / "live/*/fullchain.pem")))
     assert [kept.name for kept in found.kept] == ["a.test", "b.test"]
-    assert tmp_path / "live" in found.paths
+    assert str(tmp_path / "live") in found.stamps
 
 
 def test_a_glob_that_matches_nothing_is_a_problem(tmp_path: Path) -> None:
