@@ -147,13 +147,16 @@ def run(words: Sequence[object], *, stdin: bytes = b"", timeout: float = 20) -> 
     return done.returncode, done.stdout.decode("utf-8", "replace")
 
 
-def openssl(port: int, roots: Path, *more: object, name: str = "localhost") -> tuple[int, str]:
+def openssl(
+    port: int, roots: Path, *more: object, name: str = "localhost", stdin: bytes = b""
+) -> tuple[int, str]:
     """`openssl s_client -status`, chain verified."""
     return run(
         [
             *("openssl", "s_client", "-connect", f"127.0.0.1:{port}", "-servername", name),
             *("-status", "-verify_return_error", "-CAfile", roots, *more),
-        ]
+        ],
+        stdin=stdin,
     )
 
 

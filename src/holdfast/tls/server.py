@@ -12,13 +12,16 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Literal
 
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 from OpenSSL import SSL, crypto
+from OpenSSL._util import lib
 
 from holdfast.errors import HoldfastError, OperatorError, PeerError
+from holdfast.pki import issue
 from holdfast.pki.certificate import Certificate
 from holdfast.pki.keys import PrivateKey, fits
 from holdfast.pki.names import any_covers
@@ -125,7 +128,8 @@ class ServerTLS:
         context = group.variants.get(lacking)
         if context is None:
             left = [one for one in group.identities if one not in lacking]
-            context = group.variants[lacking] = self._context(left)
+            context = self._context(left) if left else self._refusing()
+            group.variants[lacking] = context
         return context
 
     def _staple(self, leaf_der: bytes) -> bytes:
@@ -152,6 +156,16 @@ class ServerTLS:
         first = next(iter(_names(identities[0])), "")
         fallback = group(_group(identities, first) if first else (0,))
         return _Contexts(tuple(identities), by_name, fallback)
+
+    def _refusing(self) -> SSL.Context:
+        """A context that resumes sessions and shows nobody a certificate: handshake_failure."""
+        stand_in = _stand_in()
+        context = self._context([stand_in])
+        # It can make no signature of this kind; without any certificate OpenSSL would not speak
+        # TLS 1.3 at all, and refuse sessions too
+        done = lib.SSL_CTX_set1_sigalgs_list(context._context, b"rsa_pss_rsae_sha256")
+        assert done == 1
+        return context
 
     def _context(self, identities: Sequence[Identity]) -> SSL.Context:
         context = SSL.Context(SSL.TLS_SERVER_METHOD)
@@ -191,6 +205,7 @@ class ServerPipe(Pipe):
         self._contexts: _Contexts | None = contexts
         self._early = b""
         self.lacking: tuple[Identity, ...] = ()
+        self._refusing = False
 
     def receive(self, data: bytes) -> bytes:
         if self._contexts is None:
@@ -211,12 +226,16 @@ class ServerPipe(Pipe):
             if self.lacking and not self._tls.serve_unstapled:
                 # The tickets stay those of the first context, and a resumption shows none (T5)
                 connection.set_context(self._tls.without(group, self.lacking))
+                self._refusing = self.lacking == group.identities
         connection.set_accept_state()
         self._begin_with(connection)
 
     def _handshake(self) -> bool:
         try:
-            return super()._handshake()
+            done = super()._handshake()
+            if done and self._refusing:
+                self.lacking = ()  # a session was resumed: nothing had to be shown
+            return done
         except HoldfastError as error:
             if not self.lacking or self._tls.serve_unstapled:
                 raise
@@ -280,6 +299,13 @@ def _group(identities: Sequence[Identity], name: str) -> tuple[int, ...]:
     for index in [*exact, *wide]:
         group.setdefault(identities[index].kind, index)
     return tuple(sorted(group.values()))
+
+
+@functools.cache
+def _stand_in() -> Identity:
+    """What a context that refuses has for a certificate; nobody ever sees it."""
+    made = issue.root("refused", key_type="ed25519", at=datetime(2026, 1, 1, tzinfo=UTC))
+    return Identity((made.certificate,), key=made.key)
 
 
 def _servable(identity: Identity) -> _Servable:
