@@ -239,15 +239,17 @@ class Apache:
         )
 
     def _places(self) -> dict[str, Place]:
-        """Where virtual hosts are, by the names that Apache's log has for them."""
-        if self._view is None:
-            return {}
-        return {
-            f"{name}:{port}": self._view.place(host.file, host.offset)
-            for host in reversed(self._view.hosts)
-            for name in (host.server_name or host.name,)
-            for _, port in host.listens
-        }
+        """Where virtual hosts are, by the names that Apache's log has for them: 443 stands for
+        every port that ServerName does not name (ssl_util_vhostid)."""
+        view, places = self._view, dict[str, Place]()
+        if view is None:
+            return places
+        main = view.reading.of("servername", None)
+        for host in reversed(view.hosts):
+            name = host.server_name or (main[-1].first if main else host.name)
+            for port in (443, *(port for _, port in host.listens)):
+                places[f"{name}:{port}"] = view.place(host.file, host.offset)
+        return places
 
     def _refused(self, pid: int, lines: Sequence[str]) -> DeliveryError:
         found = [trouble for trouble in map(self.explain, lines) if trouble is not None]

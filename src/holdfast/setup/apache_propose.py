@@ -21,6 +21,7 @@ from holdfast.conf.apache_stapling import (
     stapling_lines,
 )
 from holdfast.conf.text import edited, read_text, written
+from holdfast.errors import Malformed
 from holdfast.pki.certificate import Certificate
 from holdfast.setup.apache_chain import (
     CHAIN_IN_CERTIFICATE,
@@ -210,7 +211,7 @@ class _Proposing:
             for file in self._view.certificates(host):
                 if file.path in names:
                     continue
-                base = _UNSAFE.sub("_", host.name).strip(".") or "site"
+                base = _UNSAFE.sub("_", _called(host, file)).strip("._") or "site"
                 name = next(
                     candidate
                     for candidate in (base, *(f"{base}-{n}" for n in range(2, 10**6)))
@@ -287,6 +288,16 @@ class _Proposing:
 
 
 _LINKED = ("apache-mod-ssl-missing", "apache-cache-module-missing")
+
+
+def _called(host: TlsHost, file: Held) -> str:
+    """A site without a name is called after its certificate."""
+    if host.server_name is not None:
+        return host.server_name
+    try:
+        return file.certificates[0].names[0]
+    except (Malformed, IndexError):
+        return file.path.stem
 
 
 def _leaf(file: Held) -> str:
