@@ -10,7 +10,8 @@ from __future__ import annotations
 REGISTRY = r"HKLM:\SYSTEM\CurrentControlSet\Control\SecurityProviders\SCHANNEL"
 VALUE = "EnableOcspStaplingForSni"
 
-_TEXT = r"""IIS staples by itself: IIS Manager has no setting for it, and holdfast changes nothing here. decides is the version of Windows, the kind of binding, and the way to the responder.
+_TEXT = r"""IIS staples by itself: IIS Manager has no setting for it, and holdfast changes nothing
+here. What decides is the version of Windows, the kind of binding, and the way to the responder.
 
 1. The version of Windows
    Windows Server 2008 and newer: stapling is on by default.
