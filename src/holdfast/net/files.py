@@ -49,11 +49,17 @@ def read_bounded(path: str | os.PathLike[str], limit: int = MAX_FILE) -> bytes:
 
 
 def write_atomic(
-    path: str | os.PathLike[str], data: bytes, mode: int = 0o600, *, fsync: bool = True
+    path: str | os.PathLike[str],
+    data: bytes,
+    mode: int = 0o600,
+    *,
+    fsync: bool = True,
+    owner: tuple[int, int] | None = None,
 ) -> None:
     """Replace `path` by `data`; `OperatorError` when that fails, and then the old file is intact.
 
-    The file gets exactly `mode`, whatever the umask. `fsync=False` gives up durability, not
+    The file gets exactly `mode`, whatever the umask, and where given the `owner` (user, group).
+    `fsync=False` gives up durability, not
     atomicity. A symbolic link is followed, so that the file it names is the one replaced.
     """
     target = Path(os.path.realpath(path))
@@ -62,6 +68,8 @@ def write_atomic(
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
             with open(descriptor, "wb") as file:
+                if owner is not None:
+                    os.fchown(descriptor, *owner)
                 os.fchmod(descriptor, mode)
                 file.write(data)
                 file.flush()

@@ -76,14 +76,16 @@ class Trouble:
 class Change:
     """A file that becomes another; None where there is no file. `path` may be a symbolic link: it
     is followed, never replaced. Owner and mode are kept; a new file gets `mode`. With `link`, the
-    change makes `path` a symbolic link that says `link`, where nothing is; `before` and `after` are
-    None. Changes are made in their order and taken back in the opposite one."""
+    change makes `path` a symbolic link that says `link`, where nothing is, or with `unlink` takes
+    that link away; `before` and `after` are None. Changes are made in their order and taken back
+    in the opposite one."""
 
     path: Path
     before: bytes | None
     after: bytes | None
     mode: int = 0o644
     link: str | None = None
+    unlink: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
