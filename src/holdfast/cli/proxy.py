@@ -162,6 +162,7 @@ def _run(main: Coroutine[Any, Any, None]) -> None:
 
 async def _serve(stand: Stand, table: ProxyTable, *, as_json: bool) -> None:
     import asyncio
+    import gc
     import signal
 
     from holdfast.settings import parse_address
@@ -179,6 +180,8 @@ async def _serve(stand: Stand, table: ProxyTable, *, as_json: bool) -> None:
             await stand.proxy.start()
             loop.add_signal_handler(signal.SIGHUP, again.set)
             _announce(stand, as_json=as_json)
+            gc.collect()
+            gc.freeze()  # what is here stays: the collector need not look at it again
             reloading = asyncio.create_task(_reloads(stand, again))
             await ended.wait()
             reloading.cancel()

@@ -30,8 +30,9 @@ class Deadline:
         self._at = None
 
     def end(self) -> None:
-        """There never will be one again."""
+        """There never will be one again; what would have been called is let go."""
         self._at = None
+        self._passed = _nothing
         if self._timer is not None:
             self._timer.cancel()
 
@@ -44,3 +45,7 @@ class Deadline:
             return
         self._at = None
         self._passed()
+
+
+def _nothing() -> None:
+    pass

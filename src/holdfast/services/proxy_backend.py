@@ -143,6 +143,8 @@ class Backend(asyncio.Protocol):
             asker.answer_read()
         else:
             self._lost("it closed the connection")
+        # It holds methods of ours: without this every connection would be the cycle collector's
+        self._parser = cast(httptools.HttpResponseParser, None)
 
     def pause_writing(self) -> None:
         if self.asker is not None:

@@ -172,6 +172,8 @@ class HttpFront(asyncio.Protocol):
             self._own.transport.close()
         self._queue.clear()
         self._now = None
+        # It holds methods of ours: without this every connection would be the cycle collector's
+        self._parser = cast(httptools.HttpRequestParser, None)
 
     def drain(self) -> None:
         """End now when nothing is under way, else after it."""

@@ -183,6 +183,7 @@ class _Passage:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        self._front = None
         other, lost.other = lost.other, None
         if other is not None:
             other.other = None
