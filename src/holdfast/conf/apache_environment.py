@@ -27,7 +27,7 @@ def environment(text: str, given: Mapping[str, str]) -> dict[str, str]:
         words = line.strip()
         if not words or words.startswith("#") or words == "then":
             continue
-        if found := _IF.match(words):
+        if found := _IF.fullmatch(words):
             live.append(_holds(found[1] or found[2] or "", known))
         elif words.startswith("if"):
             live.append(False)
