@@ -93,7 +93,9 @@ def stapling(
         edits += _in_host(reading, host, own[host])
     if chosen:
         edits += _in_main(reading, globally)
-    return tuple(sorted(dict.fromkeys(edits), key=lambda one: (one.file, one.edit.start, one.edit.end)))
+    return tuple(
+        sorted(dict.fromkeys(edits), key=lambda one: (one.file, one.edit.start, one.edit.end))
+    )
 
 
 def provider(reading: Reading) -> str:
@@ -138,7 +140,9 @@ def pruned(reading: Reading, dead: Sequence[TlsHost], *, every: bool) -> tuple[F
                 edits += _in_host(reading, host, [("SSLUseStapling", "off")])
     if every and dead:
         edits += [FileEdit(one.file, removal(one)) for one in stapling_lines(reading, None)]
-    return tuple(sorted(dict.fromkeys(edits), key=lambda one: (one.file, one.edit.start, one.edit.end)))
+    return tuple(
+        sorted(dict.fromkeys(edits), key=lambda one: (one.file, one.edit.start, one.edit.end))
+    )
 
 
 def beside_certificate(

@@ -1,5 +1,4 @@
-"""Faults of stapling lines: found at their place, mended by the smallest edit, none in good ones.
-"""
+"""Faults of stapling lines: found at their place, mended by the smallest edit."""
 
 from __future__ import annotations
 
