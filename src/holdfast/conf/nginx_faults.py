@@ -140,7 +140,8 @@ def _of_known(
 
 
 def _http(args: tuple[str, ...]) -> bool:
-    return bool(args) and args[0].lower().startswith("http://")
+    """Or empty, which takes back what is said above."""
+    return bool(args) and (not args[0] or args[0].lower().startswith("http://"))
 
 
 def _allowed(block: Block, version: tuple[int, ...]) -> bool:

@@ -57,10 +57,10 @@ class Block:
 
     file: str
     directive: Directive | None = None
-    outer: Block | None = None
+    outer: Block | None = field(default=None, repr=False)
     depth: int = 0
-    statements: list[Statement] = field(default_factory=list)
-    blocks: list[Block] = field(default_factory=list)
+    statements: list[Statement] = field(default_factory=list, repr=False)
+    blocks: list[Block] = field(default_factory=list, repr=False)
 
     @property
     def name(self) -> str:
@@ -110,8 +110,8 @@ class Statement:
 
     directive: Directive
     file: str
-    block: Block
-    via: tuple[Statement, ...] = ()
+    block: Block = field(repr=False)
+    via: tuple[Statement, ...] = field(default=(), repr=False)
 
     @property
     def name(self) -> str:

@@ -31,10 +31,11 @@ def text_troubles(survey: Survey, version: tuple[int, ...]) -> tuple[Trouble, ..
 
 
 def trust_troubles(survey: Survey) -> Iterator[Trouble]:
-    """Sites whose nginx is to verify responses, and has no root to do it with."""
+    """Sites whose nginx is to verify responses, and has no root to do it with. Mending turns it
+    off; turning stapling on may find a better way before."""
     for stand in survey.stands:
         server = stand.server
-        if not (server.on and server.verified and stand.readable and stand.responders):
+        if not (server.on and server.verified and stand.readable and stand.responders()):
             continue
         if server.block.value("ssl_stapling_file") or all(stand.rooted(one) for one in stand.held):
             continue
@@ -110,7 +111,7 @@ def _mend_stand(
             edits.take(one, whoever=True)
     for one in stand.server.block.effective("ssl_stapling_verify")[-1:]:
         place = survey.place(one)
-        if (str(place.path), place.line, VERIFY) in told and stand.server.verifies_clients:
+        if (str(place.path), place.line, VERIFY) in told:
             edits.holds(stand.server, "ssl_stapling_verify", "off")
 
 

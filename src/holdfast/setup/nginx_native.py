@@ -55,9 +55,12 @@ class Native:
         if not self.can(stand):
             return False
         server = stand.server
-        for one in server.block.all("ssl_stapling_responder"):
-            if self.relay and one.args == (self.relay,):
+        if self.relay and server.block.value("ssl_stapling_responder") == self.relay:
+            own = server.block.all("ssl_stapling_responder")
+            for one in own:
                 self.edits.take(one)
+            if not own:
+                self.edits.holds(server, "ssl_stapling_responder", "")
         no_file(self.edits, stand)
         self.edits.holds(server, "ssl_stapling", "on")
         self._verify(stand)
@@ -76,7 +79,7 @@ class Native:
             )
         if not stand.readable:
             return False  # told as what it is
-        responders = [url for url in stand.responders if url != self.relay]
+        responders = stand.responders(but=self.relay)
         if not responders:
             return self._cannot(
                 stand,
@@ -114,7 +117,12 @@ class Native:
         if not why and len(known) == len(roots):
             self._trust(stand, known)
             self.edits.holds(server, "ssl_stapling_verify", "on")
-        elif not server.verified:
+            return
+        if server.verified and server.on and not self._asked(stand):
+            return  # it is told as it stands, and may do: the issuer itself may be the signer
+        if server.verified:
+            self.edits.holds(server, "ssl_stapling_verify", "off")
+        if not server.block.effective("ssl_stapling_verify") or server.verified:
             self.troubles.append(
                 Trouble(
                     code="nginx-verify-left-out",
@@ -124,6 +132,10 @@ class Native:
                     place=stand.site.place,
                 )
             )
+
+    def _asked(self, stand: Stand) -> bool:
+        """Whether it is known how its responses are signed."""
+        return all(self.responses.get(str(one.path)) for one in stand.held)
 
     def _no_trust_here(self, stand: Stand) -> tuple[str, str]:
         """Why ssl_trusted_certificate may not be put here, and what to do instead."""
@@ -173,7 +185,7 @@ class Native:
     def _resolve(self, stand: Stand) -> None:
         if stand.server.block.effective("resolver") or not self.names.servers:
             return
-        if any(_in_dns(url, self.names.hosts) for url in stand.responders):
+        if any(_in_dns(url, self.names.hosts) for url in stand.responders(but=self.relay)):
             self.edits.put(stand.server, f"resolver {' '.join(self.names.servers)};")
 
     def _cannot(self, stand: Stand, code: str, message: str, hint: str) -> bool:

@@ -17,7 +17,7 @@ from holdfast.conf.nginx_servers import KEEPER_INCLUDE, LOOPBACK, STAPLING, name
 from holdfast.conf.text import written
 from holdfast.pki.certificate import Certificate
 from holdfast.setup.nginx_disk import DiskFiles
-from holdfast.setup.nginx_mend import VERIFY, mended, texts
+from holdfast.setup.nginx_mend import VERIFY, mended, texts, trust_troubles
 from holdfast.setup.nginx_native import Names, Native, Roots, completed, missing, no_file
 from holdfast.setup.nginx_sites import Stand, Survey, survey
 from holdfast.setup.words import (
@@ -104,7 +104,6 @@ class _Proposing:
         self._files = dict(configuration.files)
         self._view = self._survey()
         self._troubles: list[Trouble] = []
-        self._new_files: dict[Path, bytes] = {}
 
     def proposal(self) -> Proposal:
         mended_now, remaining = self._mend()
@@ -118,6 +117,8 @@ class _Proposing:
         else:
             proved, needs = self._keeper()
         self._complete(proved)
+        remaining, done = self._left_of(remaining)
+        mended_now += done
         troubles = (*remaining, *self._troubles)
         if any(trouble.fatal for trouble in troubles):
             return Proposal(troubles=troubles)
@@ -137,18 +138,31 @@ class _Proposing:
         if not self._wish.mend:
             return (), troubles
         mendable = tuple(trouble for trouble in troubles if trouble.mendable)
-        changed = mended(self._view, mendable, self._before.version)
+        first = [trouble for trouble in mendable if trouble.code != VERIFY]
+        changed = mended(self._view, first, self._before.version)
         self._take_over(changed)
         done = tuple(
             trouble
             for trouble in mendable
-            if trouble.place is not None
-            and (str(trouble.place.path) in changed or trouble.code == VERIFY)
+            if trouble.code != VERIFY  # judged at the end: there may be a better way
+            and trouble.place is not None
+            and str(trouble.place.path) in changed
         )
         return done, tuple(trouble for trouble in troubles if trouble not in done)
 
+    def _left_of(
+        self, troubles: tuple[Trouble, ...]
+    ) -> tuple[tuple[Trouble, ...], tuple[Trouble, ...]]:
+        """(what remains, what the changes take away) of the sites that could not verify."""
+        if self._wish.mend:
+            still = tuple(trust_troubles(self._view))
+            self._take_over(mended(self._view, still, self._before.version))
+        still_told = {trouble.message for trouble in trust_troubles(self._view)}
+        done = tuple(t for t in troubles if t.code == VERIFY and t.message not in still_told)
+        return tuple(trouble for trouble in troubles if trouble not in done), done
+
     def _prune(self) -> None:
-        dead = [stand for stand in self._chosen() if stand.readable and not stand.responders]
+        dead = [stand for stand in self._chosen() if stand.readable and not stand.responders()]
         edits = self._edits(dead)
         for stand in dead:
             for one in self._view.stapling_lines(stand.server):
@@ -173,7 +187,7 @@ class _Proposing:
         native = self._native_with(edits)
         stapled = [stand for stand in chosen if native.staple(stand)]
         self._troubles += native.troubles
-        self._new_files |= native.new_files
+        self._files |= native.new_files
         self._shared(edits)
         self._take_over(texts(self._view, edits.files()))
         return stapled
@@ -263,6 +277,7 @@ class _Proposing:
                     already = self._files[held.path]
                     if already == self._before.files[held.path]:
                         self._files[held.path] = completed(already, more)
+        self._view = self._survey()
 
     # -- pieces -----------------------------------------------------------------------------
 
@@ -302,16 +317,13 @@ class _Proposing:
         return self._setting.main.parent / f"holdfast-{name}-root.pem"
 
     def _changes(self) -> tuple[Change, ...]:
-        changes = [
-            Change(path, self._before.files[path], data)
-            for path, data in self._files.items()
-            if data != self._before.files[path]
-        ]
-        for path, data in self._new_files.items():
-            there = self._before.files.get(path) or DiskFiles().data(str(path))
+        changes = []
+        for path, data in self._files.items():
+            known = path in self._before.files
+            there = self._before.files[path] if known else DiskFiles().data(str(path))
             if there != data:
-                changes.insert(0, Change(path, there, data))
-        return tuple(changes)
+                changes.append((known, Change(path, there, data)))
+        return tuple(change for _, change in sorted(changes, key=lambda one: one[0]))
 
 
 def _relay(keeper: Keeper | None) -> str:

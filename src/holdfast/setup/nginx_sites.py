@@ -53,11 +53,11 @@ class Stand:
         """Whether its certificates are only known at the handshake."""
         return any(one.path is None for one in self.held)
 
-    @property
-    def responders(self) -> tuple[str, ...]:
-        """The addresses that nginx would ask: one for each certificate that has one."""
+    def responders(self, *, but: str = "") -> tuple[str, ...]:
+        """The addresses that nginx would ask: one for each certificate that has one. `but`: an
+        address that will not be told to nginx any longer."""
         said = self.server.block.value("ssl_stapling_responder")
-        if said:
+        if said and said != but:
             return (said,)
         return tuple(one.leaf.responder_urls[0] for one in self.held if _has_responder(one))
 
@@ -155,6 +155,16 @@ def certificate_path(reading: Reading, statement: Statement) -> Path | None:
 def certificate_troubles(survey: Survey, said: Mapping[Path, str]) -> tuple[Trouble, ...]:
     """What is wrong with the sites' certificate files. `said`: the system's words by file."""
     found: dict[tuple[Place, str], Trouble] = {}
+    if not survey.stands:
+        place = Place(Path(survey.reading.main.file), 1)
+        found[(place, "")] = Trouble(
+            code="nginx-no-tls-site",
+            message="no server block listens with ssl and has a certificate, so there is nothing "
+            "to staple for",
+            hint="enable a TLS site: `listen 443 ssl;` with ssl_certificate and "
+            "ssl_certificate_key",
+            place=place,
+        )
     for server in tls_servers(survey.reading):
         if server.certificates or not server.default or _rejects(server):
             continue
