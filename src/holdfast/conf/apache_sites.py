@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain, count
 
 from holdfast.conf.apache_reading import Reading, Said
 
@@ -72,7 +73,7 @@ def _host(
     whole = server_name or spelled
     name = next(
         candidate
-        for candidate in (whole, f"{whole}{port}", *(f"{whole}#{n}" for n in range(2, 10**6)))
+        for candidate in chain((whole, f"{whole}{port}"), (f"{whole}#{n}" for n in count(2)))
         if candidate not in names
     )
     names.add(name)

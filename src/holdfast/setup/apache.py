@@ -139,7 +139,7 @@ class Apache:
 
     def log_since(self, mark: object) -> tuple[Trouble, ...]:
         assert isinstance(mark, Mark)
-        lines = lines_since(mark, self._logs())
+        lines = lines_since(mark, mark.ends)
         found = {(t.code, t.message, t.said): t for t in map(self.explain, lines) if t is not None}
         return tuple(found.values())
 

@@ -45,6 +45,11 @@ def held(path: Path) -> Held:
         data = read_bounded(path, MAX_FILE)
     except OperatorError as error:
         return Held(path, problem=error.message)
+    return holding(path, data)
+
+
+def holding(path: Path, data: bytes) -> Held:
+    """What a file at `path` with `data` would hold."""
     try:
         return Held(path, data, pem.certificates(data, name=str(path)))
     except HoldfastError as error:

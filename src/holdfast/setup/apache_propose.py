@@ -7,8 +7,10 @@ result. No directive about trust is ever written. The same on the result propose
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Mapping
+from itertools import chain, count
 from pathlib import Path
 
 from holdfast.conf.apache_sites import TlsHost
@@ -83,6 +85,7 @@ class _Proposing:
         self._seen = list(troubles(view))
         self._certificates: dict[Path, tuple[Certificate, ...]] = {}
         self._new_files: dict[Path, bytes] = {}
+        self._chain_paths: dict[Path, Path] = {}
 
     def proposal(self) -> Proposal:
         if self._view.links and not self._wish.mend:
@@ -179,13 +182,10 @@ class _Proposing:
         self._certificates[path] = (*there, *(one for one in more if one not in there))
 
     def _chain_file(self, host: TlsHost, file: Held, more: tuple[Certificate, ...]) -> None:
-        path = file.path.with_name(f"{file.path.stem}-chain.pem")
-        known = self._new_files.get(path)
+        path = self._chain_paths.setdefault(file.path, _unused(file.path))
         self._new_files[path] = appended(b"", more)
-        if known is None:
-            self._take(
-                beside_certificate(self._view.reading, host, ("SSLCertificateChainFile", str(path)))
-            )
+        line = ("SSLCertificateChainFile", str(path))
+        self._take(beside_certificate(self._view.reading, host, line))
 
     # -- the sites -----------------------------------------------------------------------------
 
@@ -214,7 +214,7 @@ class _Proposing:
                 base = _UNSAFE.sub("_", _called(host, file)).strip("._") or "site"
                 name = next(
                     candidate
-                    for candidate in (base, *(f"{base}-{n}" for n in range(2, 10**6)))
+                    for candidate in chain((base,), (f"{base}-{n}" for n in count(2)))
                     if candidate not in names.values()
                 )
                 names[file.path] = name
@@ -236,8 +236,7 @@ class _Proposing:
             return None
         if chain_files:
             return chain_files[0].path
-        made = file.path.with_name(f"{file.path.stem}-chain.pem")
-        return made if made in self._new_files else None
+        return self._chain_paths.get(file.path)
 
     # -- the result ----------------------------------------------------------------------------
 
@@ -251,7 +250,7 @@ class _Proposing:
             for file, some in by_file.items()
         }
         if texts:
-            self._view = self._view.edited(texts)
+            self._view = self._view.edited(texts, made=self._new_files)
 
     def _left(self) -> tuple[Trouble, ...]:
         """What is wrong with the result so far; the links are part of it."""
@@ -288,6 +287,13 @@ class _Proposing:
 
 
 _LINKED = ("apache-mod-ssl-missing", "apache-cache-module-missing")
+
+
+def _unused(path: Path) -> Path:
+    """Beside the certificate, a name that nothing has."""
+    endings = chain(("-chain",), (f"-chain-{number}" for number in count(2)))
+    names = (path.with_name(f"{path.stem}{ending}.pem") for ending in endings)
+    return next(name for name in names if not os.path.lexists(name))
 
 
 def _called(host: TlsHost, file: Held) -> str:

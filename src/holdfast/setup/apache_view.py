@@ -14,7 +14,7 @@ from pathlib import Path
 from holdfast.conf.apache_faults import Fault, faults
 from holdfast.conf.apache_reading import Reading, Said, read
 from holdfast.conf.apache_sites import TlsHost, tls_hosts
-from holdfast.setup.apache_chain import Held, held
+from holdfast.setup.apache_chain import Held, held, holding
 from holdfast.setup.apache_disk import Build, Disk, Edited, a2enmod, canonical
 from holdfast.setup.words import CertificateAt, Configuration, Place, Site, Trouble
 
@@ -35,7 +35,8 @@ class Ground:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class View:
     """One state of the configuration. `links`: those without which mod_ssl, or a cache's module,
-    is not loaded; the reading is with them. `held`: certificate files, by path."""
+    is not loaded; the reading is with them. `held`: certificate files, by path. `texts` and `made`:
+    files that are changed and new in this state, others are as on disk."""
 
     ground: Ground
     disk: Disk
@@ -46,6 +47,7 @@ class View:
     links: Mapping[str, str]
     without: str  # the module that only the links load, "" for none
     texts: Mapping[str, str] = field(default_factory=dict)
+    made: Mapping[Path, bytes] = field(default_factory=dict)
 
     def place(self, file: str, offset: int) -> Place:
         return Place(Path(file), self.reading.line(file, offset))
@@ -86,11 +88,13 @@ class View:
             stapling=_stapling(host),
         )
 
-    def edited(self, texts: Mapping[str, str]) -> View:
-        """The same with some files changed."""
+    def edited(self, texts: Mapping[str, str], *, made: Mapping[Path, bytes]) -> View:
+        """The same with some files changed, and some certificate files made."""
         now = {**self.texts, **texts}
         reading = _read(self.ground, Edited(self.disk, now))
-        return replace(_view(self.ground, self.disk, reading, self.links, self.without), texts=now)
+        view = _view(self.ground, self.disk, reading, self.links, self.without)
+        new = {path: holding(path, made[path]) for path in view.held if path in made}
+        return replace(view, texts=now, made=made, held={**view.held, **new})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
