@@ -286,15 +286,14 @@ def _end(open_: list[_Open], line: _Line) -> None:
     """An end closes the nearest section of its name, and those in it that were left open."""
     said = "".join(piece for piece, _ in line.pieces).strip(SPACE)
     name = said[2:-1] if said.endswith(">") else said[2:]
-    matching = [
-        number
-        for number, one in enumerate(open_)
-        if number and said.endswith(">") and one.name.text.lower() == name.lower()
-    ]
-    if not matching:
+    wanted = name.lower()
+    at = len(open_) - 1
+    while at and not (said.endswith(">") and open_[at].name.text.lower() == wanted):
+        at -= 1
+    if not at:
         open_[-1].add(Stray(line.raw, line.start, name))
         return
-    while len(open_) - 1 > matching[-1]:
+    while len(open_) - 1 > at:
         open_[-2].add(open_.pop().closed(""))
     open_[-2].add(open_.pop().closed(line.raw))
 

@@ -35,7 +35,6 @@ SITE = """Listen 127.0.0.1:{port}
 \tSSLCertificateKeyFile {key}
 {more}</VirtualHost>
 """
-CACHE = "SSLStaplingCache     shmcb:${APACHE_RUN_DIR}/ssl_stapling(128000)"
 
 
 class World:
