@@ -2,63 +2,31 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
 import os
 import signal
 import socket
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from holdfast.net.http_message import Reply, Request
-from holdfast.net.http_server import serve
-from holdfast.ocsp.statuses import GOOD, CertificateStatus, Revoked
-from holdfast.pki.issue import Issued
+from holdfast.ocsp.statuses import GOOD, Revoked
 from holdfast.stores.files import FOLDER, FileStore
-from support.answers import a_staple, an_answer
+from support.answers import a_staple
 from support.cli import holdfast
 from support.pki import private, written
+from support.proxy_process import Responder, running
 from support.tls_peers import plain_server
-from support.tls_world import NOW, Loop, a_ca, a_loop, a_site, curl, gnutls, openssl, roots_file
+from support.tls_world import NOW, a_ca, a_loop, a_site, curl, gnutls, openssl, roots_file
 
 CA = a_ca()
-
-
-class Responder:
-    """Answers for the sites it knows, as told."""
-
-    def __init__(self, loop: Loop) -> None:
-        self.sites: dict[str, Issued] = {}
-        self.says: CertificateStatus = GOOD
-        self._loop = loop
-        self._server = loop.run(serve("127.0.0.1", 0, self._answer))
-        self.url = f"http://127.0.0.1:{self._server.port}"
-
-    def _answer(self, request: Request) -> Reply:
-        for path, site in self.sites.items():
-            if request.path.startswith(f"{path}/".encode()):
-                answer = an_answer(CA, site, self.says, at=NOW)
-                return Reply(200, answer, ((b"Content-Type", b"application/ocsp-response"),))
-        return Reply(500)
-
-    def site(self, path: str, *names: str, **wishes: Any) -> Issued:
-        site = self.sites[path] = a_site(CA, *names, responder_urls=[self.url + path], **wishes)
-        return site
-
-    def close(self) -> None:
-        self._loop.run(self._server.close(grace=0))
 
 
 @pytest.fixture(scope="module")
 def responder() -> Iterator[Responder]:
     with a_loop() as loop:
-        responder = Responder(loop)
+        responder = Responder(loop, CA)
         yield responder
         responder.close()
 
@@ -66,48 +34,6 @@ def responder() -> Iterator[Responder]:
 @pytest.fixture
 def roots(tmp_path: Path) -> Path:
     return roots_file(CA, tmp_path)
-
-
-class Running:
-    """The process: what it announced, and its stderr in a file."""
-
-    def __init__(self, process: subprocess.Popen[str], announced: dict[str, Any], log: Path):
-        self.process, self.announced, self._log = process, announced, log
-        self.port: int = announced["port"]
-
-    def said(self, words: str) -> None:
-        """Wait until stderr has `words`."""
-        for _ in range(1000):
-            if words in self._log.read_text():
-                return
-            time.sleep(0.01)
-        raise AssertionError(f"never said {words!r}: {self._log.read_text()}")
-
-
-@contextlib.contextmanager
-def running(folder: Path, *words: object) -> Iterator[Running]:
-    log = folder / "stderr"
-    with log.open("w") as stderr:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "holdfast", "proxy", "--listen", "127.0.0.1:0", "--json"]
-            + [str(word) for word in words],
-            stdout=subprocess.PIPE,
-            stderr=stderr,
-            text=True,
-        )
-    assert process.stdout is not None
-    lines = []
-    try:
-        for line in process.stdout:
-            lines.append(line)
-            if line == "}\n":
-                break
-        assert lines, log.read_text()
-        yield Running(process, json.loads("".join(lines)), log)
-    finally:
-        process.kill()
-        process.wait()
-        process.stdout.close()
 
 
 def test_its_own_staples_for_rsa_and_ecdsa(
