@@ -21,8 +21,8 @@ from holdfast.errors import DeliveryError, HoldfastError, OperatorError
 from holdfast.net.clock import SystemClock
 from holdfast.net.daemon import Master
 from holdfast.net.files import read_bounded
+from holdfast.net.issuers import from_path
 from holdfast.net.program import DEADLINE, run_program
-from holdfast.pki import pem
 from holdfast.pki.certificate import Certificate
 from holdfast.seams import Clock
 from holdfast.setup import nginx_log
@@ -56,7 +56,7 @@ NAME_SERVERS = 3  # resolv.conf(5) MAXNS
 
 class Nginx:
     """Implements `ServerKind`. Unset paths are those that the program was built with. `roots`:
-    bundles of roots that may be told to nginx, so that it can verify responses. `start`: instead of
+    files and folders of roots that may be told to nginx, so that it can verify. `start`: instead of
     systemctl, or of the program itself."""
 
     name = "nginx"
@@ -272,13 +272,13 @@ class Nginx:
 
     def _trusted(self) -> Iterable[Certificate]:
         if self._roots is None:
-            self._roots = ()
+            found: dict[Certificate, None] = {}
             for path in self._bundles:
                 try:
-                    self._roots = pem.certificates(read_bounded(path), name=str(path))
+                    found |= dict.fromkeys(from_path(path))
                 except HoldfastError:
                     continue  # another distribution's place
-                break
+            self._roots = tuple(found)
         return self._roots
 
 

@@ -83,7 +83,7 @@ class Native:
         if not responders:
             return self._cannot(
                 stand,
-                "no-responder",
+                "no-responder-url",
                 "its certificate names no OCSP responder, so nginx has nobody to ask",
                 "nothing is wrong with that: the CA does not do OCSP. --prune takes stapling lines "
                 "out",

@@ -49,7 +49,7 @@ ROWS = (
     ),
     _row(
         r'"ssl_stapling" ignored, no OCSP responder URL',
-        "no-responder",
+        "no-responder-url",
         "the certificate names no OCSP responder, so nginx has nobody to ask",
         "the CA does not do OCSP, which is no fault: take ssl_stapling out (--prune), or name a "
         "responder with ssl_stapling_responder",

@@ -144,7 +144,9 @@ def the_changes(proposal: Proposal) -> dict[str, str]:
 
 def test_the_stock_site_staples_by_itself_after_one_proposal(world: World) -> None:
     """Native: two lines and the root, in the site's own file, through its link."""
-    kind = world.nginx.kind(roots=[world.bundle()])
+    other = world.folder / "other.pem"
+    other.write_bytes(encode_certificates([a_root("Another", at=YESTERDAY).certificate]))
+    kind = world.nginx.kind(roots=[world.folder / "none.pem", other, world.bundle()])
     before = world.nginx.default.read_text()
     with world.nginx:
         assert not _staple_at_once(world)
@@ -477,7 +479,7 @@ def test_what_only_a_person_can_mend_forbids_everything(world: World, code: str)
 
 WARNED = {
     "nginx-issuer-missing": "",
-    "no-responder": "",
+    "no-responder-url": "",
     "nginx-responder-host": "ssl_stapling_responder http://nowhere.invalid/;",
     "nginx-responder-prefix": "ssl_stapling_responder https://127.0.0.1/;",
 }
@@ -492,7 +494,7 @@ def test_what_nginx_only_warns_of_is_read_after_the_reload(world: World, code: s
     nginx.default.write_text(text.replace("\troot ", more, 1))
     if code == "nginx-issuer-missing":
         nginx.chain.write_bytes(encode_certificates([world.issued.certificate]))
-    if code == "no-responder":
+    if code == "no-responder-url":
         nginx.certificate("www", a_server(world.ca, "localhost", at=YESTERDAY))
     with nginx:
         world.examine(kind)
@@ -525,7 +527,7 @@ def test_dead_lines_are_named_and_pruned_and_others_stay(world: World) -> None:
         f"{place}:7: ssl_stapling_verify off;",
     )
     told = world.propose(kind, Wish(sites=("dead.test",)))
-    assert [one.code for one in told.troubles] == ["no-responder"]
+    assert [one.code for one in told.troubles] == ["no-responder-url"]
     assert (told.changes, told.proved) == ((), ())
     proposal = world.set_up(kind, Wish(sites=("dead.test",), prune=True))
     assert the_changes(proposal).keys() == {"dead"}

@@ -247,7 +247,7 @@ def test_a_file_is_appended_to_in_its_own_line_ends() -> None:
 @pytest.mark.parametrize(
     ("server", "certificates", "code"),
     [
-        ("", {"/a.pem": issue("a.test", url="").fullchain_pem}, "no-responder"),
+        ("", {"/a.pem": issue("a.test", url="").fullchain_pem}, "no-responder-url"),
         ("", {"/a.pem": issue("a.test", url="https://o/").fullchain_pem}, "nginx-responder-prefix"),
         ("    ssl_certificate /$ssl_server_name.pem;\n", {}, "nginx-certificate-variable"),
     ],

@@ -27,7 +27,7 @@ LINES = [
     ),
     (
         'nginx: [warn] "ssl_stapling" ignored, no OCSP responder URL in the certificate "/e/w.pem"',
-        "no-responder",
+        "no-responder-url",
         "/e/w.pem",
     ),
     (
