@@ -60,11 +60,15 @@ def lacking(
     leaf: Held, more: Iterable[Held], issuers: Iterable[Certificate]
 ) -> tuple[Certificate, ...]:
     """The certificates that Apache has not, nearest first, up to the root, which clients have;
-    but where the root issued the leaf itself, Apache needs it too."""
+    but where the root issued the leaf itself, Apache needs it too. `more`: the chain file; where
+    there is one, mod_ssl looks for the issuer there and not in the certificate's own file
+    (ssl_util_stapling.c, stapling_get_issuer; measured)."""
     if not leaf.certificates:
         return ()
-    there = [*leaf.certificates, *(one for file in more for one in file.certificates)]
-    way = chain.order(leaf.certificates[:1], extra=[*there, *issuers]).certificates
+    in_chain_files = [one for file in more for one in file.certificates]
+    there = in_chain_files or leaf.certificates
+    extra = [*in_chain_files, *leaf.certificates[1:], *issuers]
+    way = chain.order(leaf.certificates[:1], extra=extra).certificates
     return tuple(
         one
         for number, one in enumerate(way[1:])

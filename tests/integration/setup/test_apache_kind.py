@@ -243,21 +243,27 @@ def test_an_incomplete_chain_is_completed_and_then_stapled(world: World) -> None
     assert world.apache.chain.read_bytes() == whole, "without the root, which clients have"
 
 
-def test_the_issuer_goes_into_the_chain_file_where_there_is_one(world: World) -> None:
-    """mod_ssl looks there alone: the red twin has it in the certificate's file."""
+@pytest.mark.parametrize("whole", [False, True], ids=["leaf alone", "issuer in the wrong file"])
+def test_the_issuer_goes_into_the_chain_file_where_there_is_one(world: World, whole: bool) -> None:
+    """mod_ssl looks there alone, even when the certificate's own file has the issuer."""
     other = world.folder / "other.pem"
     other.write_bytes(encode_certificates([a_root("Other", at=YESTERDAY).certificate]))
-    leaf = encode_certificates([world.issued.certificate])
+    chain = [world.issued.certificate, *([world.ca.certificate] if whole else [])]
+    world.apache.chain.write_bytes(encode_certificates(chain))
+    before = world.apache.chain.read_bytes()
     text = world.apache.default.read_text()
     key = next(line for line in text.splitlines(keepends=True) if "\tSSLCertificateKey" in line)
-    world.apache.default.write_text(text.replace(key, f"{key}\tSSLCertificateChainFile {other}\n"))
+    more = f"{key}\tSSLCertificateChainFile {other}\n\tSSLUseStapling on\n"
+    world.apache.default.write_text(text.replace(key, more))
+    put(world.apache.ssl_conf, TIMEOUT, TIMEOUT + f"SSLStaplingCache {SHMCB}\n")
     name = f"*:{world.apache.port}"
     with world.apache:
-        world.apache.chain.write_bytes(leaf)
+        assert not world.stapled()
+        assert "AH02217" in world.apache.log.read_text()
         proposal = world.set_up(**{name: (world.ca.certificate,)})
         assert world.stapled()
-        assert changed(proposal).keys() == {"other.pem", "ssl.conf", "default-ssl.conf"}
-        assert world.apache.chain.read_bytes() == leaf
+        assert changed(proposal).keys() == {"other.pem", "ssl.conf"}
+        assert world.apache.chain.read_bytes() == before
 
 
 def a_client(ca: Authority, name: str) -> Issued:
