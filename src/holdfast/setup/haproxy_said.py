@@ -47,7 +47,8 @@ _ROWS: tuple[Row, ...] = (
         "holdfast show {0} says whose it is; write the right one there",
     ),
     (
-        r"No Private Key found in '([^']*)'",
+        r"(?:No Private Key found in|unable to load (?:SSL )?private key from (?:PEM )?file) "
+        r"'([^']*)'",
         "no-key",
         "no private key for the certificate in {0}, nor beside it",
         "append the key to the PEM file, or write it into its .key file",

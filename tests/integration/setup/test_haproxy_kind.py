@@ -10,7 +10,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 
@@ -61,6 +61,11 @@ class Stock:
         text = text.replace("/run/haproxy/admin.sock", str(folder / "admin.sock"))
         self.config.write_text(text + FRONTEND.format(port=self.port, crt=self.pem, more=more))
         self._process: subprocess.Popen[bytes] | None = None
+
+    def change(self, old: str, new: str) -> None:
+        text = self.config.read_text()
+        assert old in text
+        self.config.write_text(text.replace(old, new, 1))
 
     def without_socket(self) -> None:
         lines = self.config.read_text().splitlines(keepends=True)
@@ -607,3 +612,50 @@ def test_files_that_are_not_looked_for_are_asked_for(stock: Stock, desk: Desk) -
         asyncio.run(kind.reload())
         assert stock.stapled(stock.folder)
         assert proposed(kind, native(stock, desk)).changes == ()
+
+
+BROKEN: dict[
+    str, Callable[[Stock], object]
+] = {  # what is done to a stock configuration -> what the program's own words come to
+    "certificate-unreadable": lambda stock: stock.pem.unlink(),
+    "no-key": lambda stock: stock.pem.write_bytes(stock.desk.server.fullchain_pem),
+    "ocsp-issuer-unknown": lambda stock: (
+        stock.pem.write_bytes(stock.desk.server.pem + stock.desk.server.key_pem()),
+        stock.pem.with_name("www.pem.ocsp").touch(),
+    ),
+    "issuer-unreadable": lambda stock: (
+        stock.pem.write_bytes(stock.desk.server.pem + stock.desk.server.key_pem()),
+        stock.pem.with_name("www.pem.ocsp").touch(),
+        stock.pem.with_name("www.pem.issuer").write_bytes(CA.certificate.der),
+    ),
+    "too-old-for-update": lambda stock: stock.change("global\n", "global\n  ocsp-update.mode on\n"),
+    "crt-list": lambda stock: stock.change(f"crt {stock.pem}", "crt-list /nowhere/list"),
+    "unknown-keyword": lambda stock: stock.change("stats socket", "stas socket"),
+    "socket": lambda stock: stock.change("mode 660 level", "mode 660 user nobody-here level"),
+    "config-test": lambda stock: stock.change("mode\thttp", "mode\thtpt"),
+    "bind-line": lambda stock: stock.change("ssl crt", "ssl verify sometimes crt"),
+}
+
+
+@pytest.mark.parametrize("code", BROKEN)
+def test_each_refusal_of_the_real_program_has_place_and_cure(code: str, stock: Stock) -> None:
+    kind = stock.kind()
+    assert asyncio.run(kind.test()) == ()
+    BROKEN[code](stock)
+    told = asyncio.run(kind.test())
+    assert [one.code for one in told] == [f"haproxy-{code}"]
+    assert told[0].fatal
+    assert told[0].hint
+    assert told[0].place is not None
+    assert told[0].place.path == stock.config
+
+
+def test_a_socket_that_cannot_be_made_is_told_by_the_refused_reload(stock: Stock) -> None:
+    """Its own test passes: only binding shows it. The old process serves on."""
+    with stock.serving():
+        stock.change(f"{stock.folder}/admin.sock", f"{stock.folder}/gone/admin.sock")
+        kind = stock.kind()
+        assert asyncio.run(kind.test()) == ()
+        with pytest.raises(DeliveryError, match="went on with its old configuration"):
+            asyncio.run(kind.reload())
+        stock.status(stock.folder)
