@@ -139,9 +139,10 @@ def kind_of(
 
             return Apache(config=config, program=program or "", pid_file=pid_file)
         case "haproxy":
-            from holdfast.setup.haproxy import HAProxy
+            from holdfast.setup.haproxy import CONFIG, PROGRAM, HAProxy
 
-            configs = () if config is None else (config,)
-            return HAProxy(configs=configs, program=program or "haproxy", pid_file=pid_file)
+            return HAProxy(
+                configs=(config or CONFIG,), program=program or PROGRAM, pid_file=pid_file
+            )
         case _:
             assert_never(name)

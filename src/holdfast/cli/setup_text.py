@@ -78,6 +78,8 @@ class Teller:
     def trouble(self, trouble: Trouble) -> None:
         mark = ("error", "red") if trouble.fatal else ("note", "yellow")
         where = "" if trouble.place is None else f"{trouble.place}: "
+        if trouble.message.startswith(where):
+            where = ""
         paint = self.printer.paint
         self.printer.line(f"{paint(mark[0], mark[1])}  {where}{trouble.message} [{trouble.code}]")
         if trouble.said and trouble.said not in trouble.message:

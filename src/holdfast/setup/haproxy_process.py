@@ -95,14 +95,27 @@ class Processes:
         return self._master.serving(pid, bool)  # all have the master's title; a zombie has none
 
 
+# A master that executed itself again carries these, and `haproxy -c` would take up its role.
+ITS_OWN = (
+    "HAPROXY_MWORKER_",
+    "HAPROXY_PROCESSES",
+    "HAPROXY_LOAD_SUCCESS",
+    "HAPROXY_STARTUPLOGS_FD",
+    "NOTIFY_SOCKET",
+    "WATCHDOG_",
+    "LISTEN_",
+)
+
+
 def environment_of(pid: int) -> Mapping[str, str]:
-    """That with which the process was started; nothing where this user may not know."""
+    """That with which the process was started, without what HAProxy and its supervisor tell
+    themselves by it; nothing where this user may not know."""
     try:
         data = read_bounded(PROC / str(pid) / "environ", MAX_ENVIRONMENT)
     except OperatorError:
         return {}
     pairs = (one.partition("=") for one in read_text(data).split("\0") if "=" in one)
-    return {name: value for name, _, value in pairs}
+    return {name: value for name, _, value in pairs if not name.startswith(ITS_OWN)}
 
 
 def startup_logs(address: str) -> list[str]:
