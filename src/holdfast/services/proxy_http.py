@@ -12,22 +12,13 @@ import asyncio
 from collections import deque
 from typing import TYPE_CHECKING, cast
 
-import httptools
-
 from holdfast.errors import HoldfastError
 from holdfast.net.deadline import Deadline
 from holdfast.net.http_message import Reply, plain
 from holdfast.net.proxy_protocol import within
 from holdfast.services.proxy_backend import Backend, Pool
-from holdfast.services.proxy_headers import (
-    Header,
-    Refused,
-    RequestHead,
-    interim,
-    pass_answer,
-    pass_request,
-    switching,
-)
+from holdfast.services.proxy_headers import Header, Refused, interim, pass_answer, switching
+from holdfast.services.proxy_requests import Exchange, RequestReader, chunk
 from holdfast.services.proxy_tcp import EARLY, unreachable_reply
 from holdfast.services.proxy_upstream import header_for
 
@@ -36,61 +27,26 @@ if TYPE_CHECKING:
 
 SLOWEST = 4096  # bytes of a body that each `Deadlines.body` must bring
 REPEATABLE = frozenset((b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE", b"TRACE"))  # RFC 9110 9.2.2
+NO_ANSWER = "the server behind this proxy did not answer"
 QUEUED, UNTAKEN, FULL = 1, 2, 4  # why the client is not read
-
-
-class _Exchange:
-    """A request and what has become of it. `refusal`: no upstream hears of it."""
-
-    __slots__ = (
-        *("after", "begun", "body_seen", "chunks", "head", "keep", "length", "method"),
-        *("refusal", "taken", "tried", "version", "waiting", "waiting_bytes", "websocket", "whole"),
-    )
-
-    def __init__(self, method: bytes, version: str) -> None:
-        self.method, self.version = method, version
-        self.head = b""
-        self.length: int | None = 0
-        self.websocket = False
-        self.after = b""  # what a WebSocket's client said before it was one
-        self.keep = False
-        self.refusal: Reply | None = None
-        self.waiting: list[bytes] = []  # of the body, as it goes on, while nobody takes it
-        self.waiting_bytes = 0
-        self.body_seen = 0
-        self.whole = False  # the client has sent all of it
-        self.taken = False  # some of it went to an upstream
-        self.begun = False  # the answer has begun
-        self.chunks = False  # the answer's body goes in chunks
-        self.tried = 0
 
 
 class HttpFront(asyncio.Protocol):
     """One client."""
 
     transport: asyncio.Transport
+    _reader: RequestReader
 
     def __init__(self, proxy: Proxy, pool: Pool) -> None:
         self._proxy = proxy
         self._pool = pool
         self._passing = proxy.passing
         self._loop = asyncio.get_running_loop()
-        self._parser = httptools.HttpRequestParser(self)
         self._deadline = Deadline(self._loop, self._expired)
-        self._peer = ""
-        self._trusted = False
-        # what is read
-        self._target = b""
-        self._headers: list[Header] = []
-        self._reading: _Exchange | None = None  # its body is awaited
-        self._in_head = False
-        self._head_bytes = 0
-        self._raw = 0
         self._step = 0  # bytes of a body since the deadline was set
-        self._deaf = False  # nothing more is read
         # what is under way
-        self._queue: deque[_Exchange] = deque()
-        self._now: _Exchange | None = None
+        self._queue: deque[Exchange] = deque()
+        self._now: Exchange | None = None
         self._backend: Backend | None = None
         self._own: Backend | None = None  # kept for this client alone, with its PROXY header
         self._dialling: asyncio.Task[None] | None = None
@@ -99,17 +55,19 @@ class HttpFront(asyncio.Protocol):
         self._writable = True
         self._tunnel = False
 
-    @property
-    def draining(self) -> bool:
-        return self._proxy.draining
-
     # -- asyncio ----------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
         name = transport.get_extra_info("peername")
-        self._peer = str(name[0]).partition("%")[0] if name else ""
-        self._trusted = within(self._peer, self._passing.trust_forwarded)
+        peer = str(name[0]).partition("%")[0] if name else ""
+        self._reader = RequestReader(
+            self,
+            limits=self._passing.limits,
+            peer=peer,
+            trusted=within(peer, self._passing.trust_forwarded),
+            authority=self._pool.upstream.authority.encode("ascii"),
+        )
         self._proxy.fronts.add(self)
         self._deadline.set(self._passing.deadlines.header)
 
@@ -119,33 +77,22 @@ class HttpFront(asyncio.Protocol):
             self._arm()
             self._backend.transport.write(data)
             return
-        if self._deaf:
-            return
-        self._raw += len(data)
         try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade as upgrade:
-            self._after_upgrade(data[upgrade.args[0] :])
-        except httptools.HttpParserError as error:
-            cause = error.__context__
-            if isinstance(error, httptools.HttpParserCallbackError):
-                if not isinstance(cause, Refused):
-                    self.transport.abort()
-                    raise (cause or error) from None  # a bug of ours
-            else:
-                cause = Refused(400, f"not an HTTP request: {error}")
-            if not self._deaf:
-                self._refuse(cause)
-        if self._in_head and not self._deaf and self._raw > self._passing.limits.header_bytes:
-            self._refuse(Refused(431, "the headers are too large"))
+            self._reader.feed(data)
+        except Refused as refused:
+            self._refuse(refused)
+        except Exception:
+            self.transport.abort()
+            raise  # a bug of ours
         self._hold(QUEUED, on=len(self._queue) > 1)
         self._flush()
 
     def eof_received(self) -> bool:
         """A client may end its side and still read the answers to what it sent."""
-        self._deaf = True
+        reading = self._reader.reading is not None
+        self._reader.ended = True
         nothing = self._now is None and not self._queue
-        return not (self._tunnel or nothing or self._reading is not None)
+        return not (self._tunnel or nothing or reading)
 
     def pause_writing(self) -> None:
         self._writable = False
@@ -160,7 +107,7 @@ class HttpFront(asyncio.Protocol):
         self._arm()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._deaf = True
+        self._reader.end()
         self._deadline.end()
         self._proxy.fronts.discard(self)
         if self._dialling is not None:
@@ -172,112 +119,29 @@ class HttpFront(asyncio.Protocol):
             self._own.transport.close()
         self._queue.clear()
         self._now = None
-        # It holds methods of ours: without this every connection would be the cycle collector's
-        self._parser = cast(httptools.HttpRequestParser, None)
 
     def drain(self) -> None:
         """End now when nothing is under way, else after it."""
         if self._now is None and not self._queue:
             self._close()
 
-    # -- reading: called by the parser ------------------------------------------------------
+    # -- called by the reader ---------------------------------------------------------------
 
-    def on_message_begin(self) -> None:
-        if self._deaf:
-            raise Refused(400, "nothing is read after this")
-        self._target, self._headers = b"", []
-        self._head_bytes = 0
-        self._in_head = True
-        self._raw = 0
+    def head_begins(self) -> None:
         if self._now is None:
             self._deadline.set(self._passing.deadlines.header)
 
-    def on_url(self, url: bytes) -> None:
-        self._target += url
-        self._count(len(url))
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        if not self._in_head:
-            return  # a trailer of a chunked body; RFC 9110 6.5.1 lets it be dropped
-        self._headers.append((name, value))
-        self._count(len(name) + len(value) + 4)
-        if len(self._headers) > self._passing.limits.headers:
-            raise Refused(431, "too many headers")
-
-    def _count(self, size: int) -> None:
-        self._head_bytes += size
-        if self._head_bytes > self._passing.limits.header_bytes:
-            raise Refused(431, "the headers are too large")
-
-    def on_headers_complete(self) -> None:
-        self._in_head = False
-        parser = self._parser
-        method, version = parser.get_method(), parser.get_http_version()
-        exchange = _Exchange(method, version)
-        passed = pass_request(
-            RequestHead(method, self._target, version, self._headers),
-            upgrades=parser.should_upgrade(),
-            peer=self._peer,
-            trusted=self._trusted,
-            authority=self._pool.upstream.authority.encode("ascii"),
-        )
-        most = self._passing.limits.body_bytes
-        if most and passed.length is not None and passed.length > most:
-            raise Refused(413, f"the body is longer than {most} bytes")
-        exchange.head, exchange.length = passed.head, passed.length
-        exchange.websocket = passed.websocket
-        exchange.keep = parser.should_keep_alive() and not passed.websocket
-        self._reading = exchange
+    def request(self, exchange: Exchange) -> None:
         self._step = 0
         self._queue.append(exchange)
         if self._now is None:
             self._next()
 
-    def on_body(self, body: bytes) -> None:
-        exchange = self._reading
-        if exchange is None:
-            return
-        exchange.body_seen += len(body)
-        most = self._passing.limits.body_bytes
-        if most and exchange.body_seen > most:
-            raise Refused(413, f"the body is longer than {most} bytes")
-        self._step += len(body)
+    def body(self, exchange: Exchange, data: bytes, size: int) -> None:
+        self._step += size
         if self._step >= SLOWEST and exchange is self._now:
             self._step = 0
             self._arm()
-        self._give(exchange, body if exchange.length is not None else _chunk(body))
-
-    def on_message_complete(self) -> None:
-        exchange, self._reading = self._reading, None
-        if exchange is None:
-            return
-        exchange.whole = True
-        if exchange.length is None:
-            self._give(exchange, b"0\r\n\r\n")
-        if not exchange.keep and not exchange.websocket:
-            self._deaf = True
-        if exchange is self._now:
-            self._arm()
-
-    def _after_upgrade(self, rest: bytes) -> None:
-        """llhttp reads no further: for a WebSocket's bytes, or since it took an `Upgrade: h2c` at
-        its word, which is not passed on."""
-        exchange = self._now if not self._queue else self._queue[-1]
-        if exchange is not None and exchange.websocket:
-            # Before the upstream has agreed it could take them for a request; so do those that wait
-            # in the kernel
-            exchange.after = rest
-            self._hold(UNTAKEN, on=True)
-            return
-        self._parser = httptools.HttpRequestParser(self)
-        if rest and not self._deaf:
-            self._raw = 0
-            self.data_received(rest)
-
-    # -- reading: where it goes -------------------------------------------------------------
-
-    def _give(self, exchange: _Exchange, data: bytes) -> None:
-        """Some of its body, as the upstream gets it."""
         backend = self._backend
         if exchange is self._now and backend is not None and exchange.taken:
             backend.transport.write(data)
@@ -287,17 +151,29 @@ class HttpFront(asyncio.Protocol):
         if exchange.waiting_bytes > EARLY:
             self._hold(UNTAKEN, on=True)
 
+    def whole(self, exchange: Exchange) -> None:
+        if exchange is self._now:
+            self._arm()
+
+    def websocket(self, early: bytes) -> None:
+        exchange = self._queue[-1] if self._queue else self._now
+        assert exchange is not None
+        # Before the upstream has agreed it could take them for a request; so do those that wait
+        # in the kernel
+        exchange.after = early
+        self._hold(UNTAKEN, on=True)
+
     def _refuse(self, refused: Refused) -> None:
         """Answer what came before, then this; nothing more is read."""
-        self._deaf = True
-        self._in_head = False
-        exchange, self._reading = self._reading, None
+        reader = self._reader
+        exchange, reader.reading = reader.reading, None
+        reader.ended, reader.in_head = True, False
         reply = plain(refused.status, refused.why, close=True)
         if exchange is not None and exchange is self._now:
             self._answer_instead(reply)
             return
         if exchange is None:
-            exchange = _Exchange(b"GET", "1.1")
+            exchange = Exchange(b"GET", "1.1")
             self._queue.append(exchange)
         exchange.refusal = reply
         if self._now is None:
@@ -331,34 +207,29 @@ class HttpFront(asyncio.Protocol):
                 self._answer_instead(exchange.refusal)
                 return
             self._start(exchange)
-        elif self._deaf or self.draining:
+        elif self._reader.ended or self._proxy.draining:
             self._close()
             return
         self._hold(QUEUED, on=len(self._queue) > 1)
         self._arm()
 
-    def _start(self, exchange: _Exchange) -> None:
+    def _start(self, exchange: Exchange) -> None:
         alone = self._passing.proxy_protocol is not None
-        backend: Backend | None = None
-        if not exchange.tried:
-            backend, self._own = (self._own, None) if alone else (self._pool.take(), None)
-            if backend is not None and not backend.reusable:
-                backend = None
-        if backend is not None:
-            self._send(exchange, backend)
+        kept = None if exchange.tried else self._own if alone else self._pool.take()
+        self._own = None
+        if kept is not None and kept.reusable:
+            self._send(exchange, kept)
         else:
             self._dialling = self._loop.create_task(self._dial(exchange))
 
-    async def _dial(self, exchange: _Exchange) -> None:
+    async def _dial(self, exchange: Exchange) -> None:
         try:
             backend = await self._pool.dial()
         except HoldfastError as error:
             self._dialling = None
             self._proxy.unreachable(error)
             status, _ = unreachable_reply(error)
-            self._answer_instead(
-                plain(status, "The server behind this proxy did not answer", close=True)
-            )
+            self._answer_instead(plain(status, NO_ANSWER, close=True))
             return
         self._dialling = None
         if self._passing.proxy_protocol is not None:
@@ -366,7 +237,7 @@ class HttpFront(asyncio.Protocol):
         self._send(exchange, backend)
         self._arm()
 
-    def _send(self, exchange: _Exchange, backend: Backend) -> None:
+    def _send(self, exchange: Exchange, backend: Backend) -> None:
         backend.begin(self, no_body=exchange.method == b"HEAD")
         if not self._writable:
             backend.transport.pause_reading()
@@ -401,7 +272,7 @@ class HttpFront(asyncio.Protocol):
             headers,
             bodiless=exchange.method == b"HEAD" or status in (204, 304),
             version=exchange.version,
-            keep=exchange.keep and not self.draining,
+            keep=exchange.keep and not self._proxy.draining,
         )
         exchange.chunks, exchange.keep = answer.chunks, answer.keep
         self._out.append(answer.head)
@@ -409,7 +280,7 @@ class HttpFront(asyncio.Protocol):
     def answer_part(self, body: bytes) -> None:
         exchange = self._now
         assert exchange is not None
-        self._out.append(_chunk(body) if exchange.chunks else body)
+        self._out.append(chunk(body) if exchange.chunks else body)
 
     def answer_ends(self) -> None:
         exchange, backend = self._now, self._backend
@@ -489,7 +360,7 @@ class HttpFront(asyncio.Protocol):
             self._start(exchange)
             return
         self._proxy.upstream_failed(why)
-        self._answer_instead(plain(502, "The server behind this proxy did not answer", close=True))
+        self._answer_instead(plain(502, NO_ANSWER, close=True))
 
     def backend_writable(self, writable: bool) -> None:
         self._hold(FULL, on=not writable)
@@ -512,7 +383,7 @@ class HttpFront(asyncio.Protocol):
             self.transport.write(out[0] if len(out) == 1 else b"".join(out))
 
     def _close(self) -> None:
-        self._deaf = True
+        self._reader.ended = True
         self._flush()
         self._deadline.end()
         self.transport.close()
@@ -523,7 +394,7 @@ class HttpFront(asyncio.Protocol):
         if not self._writable:
             seconds = deadlines.body
         elif exchange is None:
-            seconds = deadlines.header if self._in_head else deadlines.idle
+            seconds = deadlines.header if self._reader.in_head else deadlines.idle
         elif self._tunnel or exchange.begun:
             seconds = deadlines.idle
         elif exchange.whole or self._holds:
@@ -537,20 +408,13 @@ class HttpFront(asyncio.Protocol):
         if not self._writable or self._tunnel or (exchange is not None and exchange.begun):
             self.transport.abort()
         elif exchange is None:
-            if self._in_head:
+            if self._reader.in_head:
                 self._refuse(Refused(408, "the request did not arrive in time"))
                 self._flush()
             else:
                 self._close()
         elif exchange.whole or self._holds:
-            seconds = self._passing.deadlines.response
-            self._proxy.upstream_failed(f"no answer within {seconds:g} s")
-            self._answer_instead(
-                plain(504, "The server behind this proxy took too long", close=True)
-            )
+            self._proxy.upstream_failed(f"no answer in {self._passing.deadlines.response:g} s")
+            self._answer_instead(plain(504, NO_ANSWER, close=True))
         else:
             self._answer_instead(plain(408, "the request did not arrive in time", close=True))
-
-
-def _chunk(body: bytes) -> bytes:
-    return b"%x\r\n%b\r\n" % (len(body), body)

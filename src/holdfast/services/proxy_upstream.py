@@ -17,7 +17,7 @@ from holdfast.net.dial import (
     resolve,
 )
 from holdfast.net.proxy_protocol import Ends, Tls, Version, write_header
-from holdfast.net.tls_server import TLSTransport
+from holdfast.net.tls_link import TLSTransport
 
 RESOLVED_FOR = 30.0  # seconds that the upstream's addresses are kept, as nginx's resolver valid=30s
 
