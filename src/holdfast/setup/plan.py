@@ -6,8 +6,8 @@ whole is told before anything is done.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from holdfast.conf.merge import difference
@@ -46,7 +46,6 @@ class Plan:
     left_out: tuple[Site, ...] = ()
     troubles: tuple[Trouble, ...] = ()
     mended: tuple[Trouble, ...] = ()
-    reached: Mapping[str, Reached] = field(default_factory=dict)
 
     @property
     def refused(self) -> bool:
@@ -118,13 +117,13 @@ async def planned(kind: ServerKind, wish: Wish, asks: Asks, *, on_step: Step) ->
         left_out=tuple(one.chains.site for one in found if one not in able),
         troubles=_once([*proposal.troubles, *softened]),
         mended=proposal.mended,
-        reached={url: reached for one in found for url, reached in one.reached.items()},
     )
 
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """What was found out of one site; `able`: a staple can be had for one of its certificates."""
+    """What was found out of one site; `able`: a staple can be had for one of its certificates.
+    `reached`: what came of asking for each, by its file."""
 
     chains: Chains
     able: bool
@@ -133,14 +132,8 @@ class _Found:
 
     def responses(self) -> dict[str, bytes]:
         """By the certificate's file."""
-        found = {}
-        for one in self.chains.certificates:
-            urls = () if one.subject is None else one.subject.responder_urls
-            answers = (self.reached[url].response for url in urls if url in self.reached)
-            response = next((answer for answer in answers if answer is not None), None)
-            if response is not None:
-                found[str(one.at.chain)] = response
-        return found
+        answers = ((path, reached.response) for path, reached in self.reached.items())
+        return {path: response for path, response in answers if response is not None}
 
 
 async def _looked_at(site: Site, wish: Wish, asks: Asks, on_step: Step) -> _Found:
@@ -157,7 +150,7 @@ async def _looked_at(site: Site, wish: Wish, asks: Asks, on_step: Step) -> _Foun
         if answer is None:
             continue
         on_step("responder", answer.url)
-        reached[answer.url] = answer
+        reached[str(one.at.chain)] = answer
         troubles += answer.notes
         if answer.trouble is not None:
             # the keeper has its own ways round, and outlasts an outage
