@@ -93,9 +93,11 @@ class Ledger(Protocol):
     """What one CA issued and revoked.
 
     `entry(serial)` is None for a serial the CA never issued, which is never the same as good
-    (R11). Reading sees every change committed before the call, whichever process made it. May
-    block for milliseconds (a file re-read, a database): services call it off the event loop unless
-    `blocking` is False. Raises `StoreError` when the medium fails or is malformed.
+    (R11), and for one that the ledger cannot tell of (a CRL lists no more than what is revoked).
+    Reading sees every change committed before the call, whichever process made it, unless the
+    ledger's own docstring says that it is fetched. May block for milliseconds (a file re-read, a
+    database): services call it off the event loop unless `blocking` is False. Raises `StoreError`
+    when the medium fails, is malformed or out of date, so that nothing can be said now.
     """
 
     @property

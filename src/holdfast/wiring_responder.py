@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Literal
 
-from holdfast.errors import Malformed, NotFound, OperatorError, PeerError, Unavailable
+from holdfast.errors import Malformed, NotFound, OperatorError, PeerError, StoreError, Unavailable
 from holdfast.net.files import warn_unless_private
 from holdfast.ocsp.certid import Subject
 from holdfast.ocsp.findings import Finding
@@ -21,12 +22,25 @@ if TYPE_CHECKING:
     from holdfast.sources.signing import Signing
 
 
+Follow = Callable[[], Coroutine[None, None, None]]
+
+
 @dataclass(frozen=True, slots=True)
 class File:
     """A file's bytes and the name to call it by."""
 
     name: str
     data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Lists:
+    """A ledger made of CRLs. `places`: paths and URLs; `issuers`: of indirect ones; `unlisted`:
+    what a serial is that none of them names."""
+
+    places: tuple[str, ...]
+    issuers: tuple[File, ...] = ()
+    unlisted: Literal["good", "unauthorized"] = "unauthorized"
 
 
 def signer_from(
@@ -72,8 +86,15 @@ def refuse_unfit(signer: Signer, at: datetime) -> None:
         )
 
 
-def ledger_from(*, issuer: Certificate, index: str | None, ledger: str | None) -> Ledger:
-    """The ledger of `issuer` at a path or URL; what cannot be read is told at once."""
+def ledger_from(
+    *,
+    issuer: Certificate,
+    index: str | None = None,
+    ledger: str | None = None,
+    lists: Lists | None = None,
+) -> Ledger:
+    """The ledger of `issuer` at a path or URL; what cannot be read is told at once, except what
+    has to be fetched: that is tried again while every answer is tryLater."""
     if index is not None:
         from holdfast.stores.index_txt import IndexTxt
 
@@ -82,13 +103,44 @@ def ledger_from(*, issuer: Certificate, index: str | None, ledger: str | None) -
         from holdfast.stores.sql import SqlLedger
 
         found = SqlLedger.open(ledger, ca=issuer)
+    elif lists is not None:
+        return _crl_ledger(lists, issuer)
     else:
         raise OperatorError(
             "no ledger given: what did the CA issue and revoke?",
-            hint="give --index index.txt or --ledger ledger.sqlite",
+            hint="give --index index.txt, --ledger ledger.sqlite or --crl ca.crl",
         )
     next(found.entries(), None)
     return found
+
+
+def _crl_ledger(lists: Lists, issuer: Certificate) -> Ledger:
+    import asyncio
+
+    from holdfast.net.clock import SystemClock
+    from holdfast.net.issuers import is_url
+    from holdfast.stores.crl import CrlLedger, Unlisted
+
+    found = CrlLedger(
+        lists.places,
+        ca=issuer,
+        clock=SystemClock(),
+        issuers=[_first_certificate(file) for file in lists.issuers],
+        unlisted=Unlisted(lists.unlisted),
+    )
+    asyncio.run(found.refresh())
+    try:
+        next(found.entries(), None)
+    except StoreError:
+        if not any(is_url(place) for place in lists.places):
+            raise
+    return found
+
+
+def follower_of(ledger: Ledger) -> Follow | None:
+    """What has to run beside the responder, for a ledger that is fetched."""
+    follow: Follow | None = getattr(ledger, "follow", None)
+    return follow
 
 
 def signing_from(signer: Signer, ledger: Ledger, rules: Rules) -> Signing:
@@ -131,8 +183,13 @@ def _samples(ledger: Ledger, limit: int) -> list[tuple[str, int]]:
             break
         seen.add(entry.serial)
         found.setdefault("good" if entry.revoked_at is None else "revoked", entry.serial)
-    unused = next(n for n in range(1, limit + 2) if ledger.entry(n) is None)
-    return [*found.items(), ("never issued", unused)]
+    for unused in range(1, limit + 2):
+        entry = ledger.entry(unused)
+        if entry is None:
+            return [*found.items(), ("never issued", unused)]
+        if unused not in seen:  # a ledger of CRLs where what they do not list is good
+            return [*found.items(), ("not listed", unused)]
+    return [*found.items()]
 
 
 def _first_certificate(file: File) -> Certificate:

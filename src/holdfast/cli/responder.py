@@ -1,9 +1,9 @@
-"""`holdfast responder`: answer OCSP for one CA, from its index.txt or its ledger."""
+"""`holdfast responder`: answer OCSP for one CA, from its index.txt, its ledger or its CRLs."""
 
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import click
 
@@ -12,7 +12,7 @@ from holdfast.cli.params import DURATION, HOST_PORT, INPUT, HostPort, Input, jso
 if TYPE_CHECKING:
     from holdfast.seams import Ledger
     from holdfast.sources.signing import Signing
-    from holdfast.wiring_responder import File
+    from holdfast.wiring_responder import File, Follow
 
 
 @click.command()
@@ -22,6 +22,17 @@ if TYPE_CHECKING:
 @click.option("--key-passphrase-file", "passphrase", type=INPUT, help="Whose first line opens it.")
 @click.option("--index", type=click.Path(), help="The CA's index.txt; read again when it changes.")
 @click.option("--ledger", metavar="URL", help="The ledger of `holdfast ca`: a path or sqlite:///.")
+@click.option("--crl", "crls", metavar="FILE|URL", multiple=True, help="A CRL of the CA, or more.")
+@click.option(
+    "--crl-issuer", "crl_issuers", type=INPUT, multiple=True, help="Who signs an indirect CRL."
+)
+@click.option(
+    "--crl-unlisted",
+    type=click.Choice(["unauthorized", "good"]),
+    default="unauthorized",
+    show_default=True,
+    help="What a serial is that no CRL lists: a CRL does not tell what was issued.",
+)
 @click.option(
     "--listen",
     type=HOST_PORT,
@@ -76,6 +87,9 @@ def responder(
     passphrase: Input | None,
     index: str | None,
     ledger: str | None,
+    crls: tuple[str, ...],
+    crl_issuers: tuple[Input, ...],
+    crl_unlisted: Literal["good", "unauthorized"],
     listen: HostPort,
     prefix: str,
     validity: timedelta,
@@ -99,14 +113,24 @@ def responder(
     from holdfast.pki.keys import passphrase_of
     from holdfast.plan.answering import NeverIssued, Rules
 
-    if index is not None and ledger is not None:
+    given = {"--index": index, "--ledger": ledger, "--crl": crls or None}
+    several = [option for option, value in given.items() if value is not None]
+    if len(several) > 1:
         raise OperatorError(
-            "--index and --ledger are two ledgers for one CA", hint="give one of the two"
+            f"{' and '.join(several)} are {len(several)} ledgers for one CA",
+            hint="give one of them",
+        )
+    if crls and never_issued == "revoked":
+        raise OperatorError(
+            "--never-issued revoked with --crl: every valid certificate would be answered revoked,"
+            " because a CRL does not tell what was issued",
+            hint="give --never-issued unauthorized or unknown, or --crl-unlisted good",
         )
     if validity <= timedelta(0):
         raise OperatorError(
             "--validity 0s: an answer that never holds", hint="give 12h, or 7d for offline clients"
         )
+    _log_to_stderr()
     rules = Rules(validity=validity, backdate=backdate, never_issued=NeverIssued(never_issued))
     signs = wiring.signer_from(
         _file(ca),
@@ -117,11 +141,12 @@ def responder(
         pss=pss,
     )
     wiring.refuse_unfit(signs, datetime.now(UTC))
-    book = wiring.ledger_from(issuer=signs.issuer, index=index, ledger=ledger)
+    lists = wiring.Lists(crls, tuple(map(_file, crl_issuers)), crl_unlisted) if crls else None
+    book = wiring.ledger_from(issuer=signs.issuer, index=index, ledger=ledger, lists=lists)
     signing = wiring.signing_from(signs, book, rules)
     if lint_only:
         return _lint(signing, book, as_json)
-    return _serve(signing, listen, prefix, max_age, as_json)
+    return _serve(signing, listen, prefix, max_age, as_json, follow=wiring.follower_of(book))
 
 
 def _lint(signing: Signing, ledger: Ledger, as_json: bool) -> int:
@@ -150,7 +175,13 @@ def _lint(signing: Signing, ledger: Ledger, as_json: bool) -> int:
 
 
 def _serve(
-    signing: Signing, listen: HostPort, prefix: str, max_age: timedelta, as_json: bool
+    signing: Signing,
+    listen: HostPort,
+    prefix: str,
+    max_age: timedelta,
+    as_json: bool,
+    *,
+    follow: Follow | None,
 ) -> int:
     import asyncio
 
@@ -178,11 +209,23 @@ def _serve(
         import sys
 
         sys.stdout.flush()
+        following = None if follow is None else asyncio.create_task(follow())
         await ended.wait()
+        if following is not None:
+            following.cancel()
         await server.close()
 
     asyncio.run(run())
     return 0
+
+
+def _log_to_stderr() -> None:
+    """Stdout is for the one line, or document, that says where the answers are."""
+    import sys
+
+    import structlog
+
+    structlog.configure(logger_factory=lambda *_: structlog.PrintLogger(sys.stderr))
 
 
 def _file(given: Input) -> File:

@@ -154,6 +154,12 @@ class Crl:
         return _value(self._extensions, x509.IssuingDistributionPoint)
 
     @property
+    def scope(self) -> tuple[bytes, bytes | None, x509.IssuingDistributionPoint | None]:
+        """What a CRL has in common with those that come after it and with its deltas (RFC 5280
+        5.2.4): issuer, key and issuing distribution point."""
+        return self.issuer_der, self.authority_key_id, self._point
+
+    @property
     def indirect(self) -> bool:
         return self._point is not None and self._point.indirect_crl
 
@@ -290,12 +296,7 @@ def _belong(base: Crl, delta: Crl) -> None:
     hint = "give a delta that was issued for this full CRL"
     if delta.delta_base is None:
         raise OperatorError("a full CRL where a delta CRL belongs", hint=hint)
-    same_scope = (
-        base.issuer_der == delta.issuer_der
-        and base.authority_key_id == delta.authority_key_id
-        and base._point == delta._point
-    )
-    if not same_scope:
+    if base.scope != delta.scope:
         raise OperatorError("the delta CRL is of another issuer or scope", hint=hint)
     if base.number is None or delta.number is None:
         raise OperatorError("a CRL without a number has no deltas", hint=hint)

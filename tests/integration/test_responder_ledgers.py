@@ -1,0 +1,139 @@
+"""`holdfast responder` over each kind of ledger, before `openssl ocsp`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from holdfast.pki.issue import Authority, Issued, Revocation
+from holdfast.seams import LedgerEntry
+from holdfast.stores.index_txt import write_index
+from support.pki import a_root, a_server, private
+from support.processes import HOLDFAST, first_json, ran, running
+
+NOW = datetime.now(UTC).replace(microsecond=0)
+BEGIN = NOW - timedelta(days=1)
+
+
+class World:
+    """A CA with one good and one revoked certificate in `folder`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.ca: Authority = a_root(at=BEGIN)
+        self.good: Issued = a_server(self.ca, "good.test", at=BEGIN)
+        self.revoked: Issued = a_server(self.ca, "bad.test", at=BEGIN)
+        (folder / "ca.pem").write_bytes(self.ca.issued.pem)
+        private(folder / "ca.key", self.ca.issued.key_pem())
+        private(folder / "both.pem", self.ca.issued.pem + self.ca.issued.key_pem())
+        for name in ("good", "revoked"):
+            (folder / f"{name}.pem").write_bytes(getattr(self, name).pem)
+
+    def file(self, name: str) -> Path:
+        return self.folder / name
+
+    @contextmanager
+    def responder(self, *words: object, signs: bool = True) -> Iterator[str]:
+        ca = self.file("both.pem" if signs else "ca.pem")
+        command = [*HOLDFAST, "responder", "--ca", ca, *words]
+        command += ["--listen", "127.0.0.1:0", "--json"]
+        with running(command, until=b"}\n") as started:
+            yield first_json(started)["url"]
+
+    def asked(self, url: str, name: str) -> str:
+        """What openssl makes of the answer: good, revoked, unauthorized or trylater."""
+        issuer = self.file("ca.pem")
+        words = ["-issuer", issuer, "-cert", self.file(f"{name}.pem"), "-url", url]
+        done = ran(["openssl", "ocsp", *words, "-CAfile", issuer])
+        told = (done.stdout + done.stderr).decode()
+        if "Responder Error" in told:
+            return told.partition("Responder Error: ")[2].split()[0]
+        assert "Response verify OK" in told, told
+        return told.partition(f"{name}.pem: ")[2].split()[0]
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    return World(tmp_path)
+
+
+def a_crl(world: World, *, ends: datetime = NOW + timedelta(days=1), number: int = 1) -> bytes:
+    row = Revocation(world.revoked.certificate.serial, NOW - timedelta(hours=2), 1)
+    return world.ca.crl([row], this_update=BEGIN, next_update=ends, number=number)
+
+
+def test_a_crl_that_openssl_made(world: World) -> None:
+    """R11: what it does not list is unauthorized, and good when the operator says so."""
+    row = LedgerEntry(world.revoked.certificate.serial, NOW + timedelta(days=90), NOW)
+    world.file("index.txt").write_bytes(write_index([row], at=NOW))
+    world.file("crlnumber").write_text("1000\n")
+    world.file("openssl.cnf").write_text(
+        f"[ca]\ndefault_ca=d\n[d]\ndatabase={world.file('index.txt')}\n"
+        f"crlnumber={world.file('crlnumber')}\ndefault_md=sha256\ndefault_crl_days=1\n"
+        "crl_extensions=e\n[e]\nauthorityKeyIdentifier=keyid\n"
+    )
+    words = ["-config", world.file("openssl.cnf"), "-cert", world.file("ca.pem")]
+    words += ["-keyfile", world.file("ca.key"), "-out", world.file("ca.crl")]
+    made = ran(["openssl", "ca", "-gencrl", *words])
+    assert made.returncode == 0, made.stderr
+    with world.responder("--crl", world.file("ca.crl")) as url:
+        assert world.asked(url, "revoked") == "revoked"
+        assert world.asked(url, "good") == "unauthorized"
+    with world.responder("--crl", world.file("ca.crl"), "--crl-unlisted", "good") as url:
+        assert world.asked(url, "revoked") == "revoked"
+        assert world.asked(url, "good") == "good"
+
+
+def test_a_crl_at_a_url_that_comes_and_goes(world: World) -> None:
+    """It starts before its list is to be had, and says tryLater until then."""
+    import http.server
+    import threading
+    from functools import partial
+
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    site = world.folder / "site"
+    site.mkdir()
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(site)))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        url = f"http://127.0.0.1:{server.server_address[1]}/ca.crl"
+        with world.responder("--crl", url, "--crl-unlisted", "good") as answers:
+            assert world.asked(answers, "good") == "trylater"
+        (site / "ca.crl").write_bytes(a_crl(world))
+        with world.responder("--crl", url, "--crl-unlisted", "good") as answers:
+            assert world.asked(answers, "good") == "good"
+            assert world.asked(answers, "revoked") == "revoked"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def test_an_ended_crl_is_told_before_it_serves(world: World) -> None:
+    world.file("ca.crl").write_bytes(a_crl(world, ends=NOW - timedelta(seconds=1)))
+    both = world.file("both.pem")
+    done = ran([*HOLDFAST, "responder", "--ca", both, "--crl", world.file("ca.crl"), "--check"])
+    assert done.returncode == 2
+    assert b"the CRL ended at" in done.stderr
+
+
+def test_crl_options_that_would_lie_are_refused(world: World) -> None:
+    """The red twin: without --never-issued revoked it serves."""
+    world.file("ca.crl").write_bytes(a_crl(world))
+    words = ["responder", "--ca", world.file("both.pem"), "--crl", world.file("ca.crl"), "--check"]
+    assert ran([*HOLDFAST, *words]).returncode == 0
+    done = ran([*HOLDFAST, *words, "--never-issued", "revoked"])
+    assert done.returncode == 2
+    assert b"every valid certificate would be answered revoked" in done.stderr
+    done = ran([*HOLDFAST, *words, "--index", world.file("index.txt")])
+    assert done.returncode == 2
+    assert b"--index and --crl are 2 ledgers" in done.stderr
+    listed = ran([*HOLDFAST, *words, "--crl-unlisted", "good"])
+    assert listed.returncode == 0
+    assert b"not listed" in listed.stdout
