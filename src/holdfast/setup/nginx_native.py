@@ -24,6 +24,7 @@ from holdfast.pki.chain import find_issuer, order
 from holdfast.setup.nginx_sites import Held, Stand, Survey
 from holdfast.setup.words import Trouble
 
+NO_RESPONDER = "no-responder-url"
 Roots = Callable[[], Iterable[Certificate]]
 
 
@@ -83,7 +84,7 @@ class Native:
         if not responders:
             return self._cannot(
                 stand,
-                "no-responder-url",
+                NO_RESPONDER,
                 "its certificate names no OCSP responder, so nginx has nobody to ask",
                 "nothing is wrong with that: the CA does not do OCSP. --prune takes stapling lines "
                 "out",

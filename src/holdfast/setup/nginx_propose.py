@@ -18,7 +18,15 @@ from holdfast.conf.text import written
 from holdfast.pki.certificate import Certificate
 from holdfast.setup.nginx_disk import DiskFiles
 from holdfast.setup.nginx_mend import VERIFY, mended, texts, trust_troubles
-from holdfast.setup.nginx_native import Names, Native, Roots, completed, missing, no_file
+from holdfast.setup.nginx_native import (
+    NO_RESPONDER,
+    Names,
+    Native,
+    Roots,
+    completed,
+    missing,
+    no_file,
+)
 from holdfast.setup.nginx_sites import Stand, Survey, survey
 from holdfast.setup.words import (
     Change,
@@ -186,7 +194,11 @@ class _Proposing:
         edits = self._edits(chosen)
         native = self._native_with(edits)
         stapled = [stand for stand in chosen if native.staple(stand)]
-        self._troubles += native.troubles
+        self._troubles += [
+            trouble
+            for trouble in native.troubles
+            if not (self._wish.prune and trouble.code == NO_RESPONDER)  # asked for, and done
+        ]
         self._files |= native.new_files
         self._shared(edits)
         self._take_over(texts(self._view, edits.files()))

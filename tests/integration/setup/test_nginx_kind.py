@@ -531,6 +531,7 @@ def test_dead_lines_are_named_and_pruned_and_others_stay(world: World) -> None:
     assert (told.changes, told.proved) == ((), ())
     proposal = world.set_up(kind, Wish(sites=("dead.test",), prune=True))
     assert the_changes(proposal).keys() == {"dead"}
+    assert proposal.troubles == ()
     assert path.read_text() == site.replace(lines, "\t # why not\n")
 
 
