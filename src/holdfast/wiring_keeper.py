@@ -61,8 +61,11 @@ LAST_SEARCH = timedelta(hours=6)
 _log = logging.getLogger("holdfast.keeper")
 
 
-def inventory_of(settings: Settings, *, many: int | None = None) -> Inventory:
-    """What `settings` names, read; problems are in it. `many`: see `remembered_inventory`."""
+def inventory_of(
+    settings: Settings, *, many: int | None = None, before: Inventory | None = None
+) -> Inventory:
+    """What `settings` names, read; problems are in it. `many` and `before`: see
+    `remembered_inventory`."""
     specified = [
         CertificateFiles(
             chain=one.chain,
@@ -82,6 +85,7 @@ def inventory_of(settings: Settings, *, many: int | None = None) -> Inventory:
         always_ask=always,
         issuers=kept_issuers(keeper.state),
         many=many,
+        before=before,
     )
 
 
@@ -177,6 +181,7 @@ class House:
         self._pace = pace_of(self.settings)
         self._stack = AsyncExitStack()
         self._seen: dict[str, Stamp] = {}
+        self._inventory = Inventory(())
         self._http: Http | None = None
         self._page: Server | None = None
         self._reloading = asyncio.Lock()
@@ -259,7 +264,9 @@ class House:
 
     async def _reload(self) -> dict[str, Any]:
         settings = self._read()
-        inventory = await asyncio.to_thread(inventory_of, settings, many=MANY)
+        inventory = await asyncio.to_thread(
+            inventory_of, settings, many=MANY, before=self._inventory
+        )
         refuse_problems(inventory)
         self.names.learn(inventory)
         refuse_shared_files(settings, inventory, self.names)
@@ -372,6 +379,7 @@ class House:
             self._wanting.set()
         self.lacking, self.passed_over = inventory.lacking, inventory.passed_over
         self._seen = inventory.stamps
+        self._inventory = inventory
 
     def _servers_of(self, settings: Settings) -> dict[str, StapledServer]:
         pace = pace_of(settings)

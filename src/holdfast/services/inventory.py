@@ -90,7 +90,8 @@ class Inventory:
     calls for a new reading.
 
     `lacking`: certificates whose issuer was not found, but which say where it is (AIA).
-    `passed_over`: what was met in folders and could not be read, as text.
+    `passed_over`: what was met in folders and could not be read, as text. `sources`: what came of
+    each file that is whole by itself, its issuer with it, for a later reading.
     """
 
     kept: tuple[Kept, ...]
@@ -98,6 +99,7 @@ class Inventory:
     stamps: dict[str, Stamp] = field(default_factory=dict)
     lacking: tuple[Certificate, ...] = ()
     passed_over: tuple[str, ...] = ()
+    sources: dict[CertificateFiles, dict[str, Kept]] = field(default_factory=dict)
 
 
 def read_inventory(
@@ -105,15 +107,18 @@ def read_inventory(
     *,
     always_ask: bool = False,
     issuers: Sequence[Certificate] = (),
+    before: Inventory | None = None,
 ) -> Inventory:
     """Read every file that `specified` names. `always_ask`: also without a responder URL, because
     the source knows another way (an override for all, stored responses). `issuers`: looked at last.
+    `before`: an earlier reading, from which files that look the same are not read again.
     """
     found: list[Kept] = []
     lacking: list[Certificate] = []
     passed_over: list[str] = []
     problems: list[HoldfastError] = []
     stamps: dict[str, Stamp] = {}
+    sources: dict[CertificateFiles, dict[str, Kept]] = {}
     for one in specified:
         try:
             files = files_of(one)
@@ -124,16 +129,28 @@ def read_inventory(
             continue
         single = not (_is_pattern(one.chain) or os.path.isdir(one.chain))
         reading = _Reading(one, single, extra, tuple(issuers), problems, lacking, passed_over)
-        found += reading.kept(files)
+        found += reading.kept(files, _unchanged(one, stamps, before))
+        sources[one] = reading.sources
     if always_ask:
-        found = [replace(kept, applicable=True) for kept in found]
+        found = [k if k.applicable else replace(k, applicable=True) for k in found]
     return Inventory(
         tuple(_named_apart(_merged(found))),
         tuple(problems),
         stamps,
         tuple(dict.fromkeys(lacking)),
         tuple(passed_over),
+        sources,
     )
+
+
+def _unchanged(
+    one: CertificateFiles, stamps: dict[str, Stamp], before: Inventory | None
+) -> dict[str, Kept]:
+    """What `before` read for `one` in files that look as they did."""
+    if before is None or (one.issuer and before.stamps.get(one.issuer) != stamps[one.issuer]):
+        return {}
+    known = before.sources.get(one, {})
+    return {path: kept for path, kept in known.items() if before.stamps[path] == stamps.get(path)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,24 +164,43 @@ class _Reading:
     problems: list[HoldfastError]
     lacking: list[Certificate]
     passed_over: list[str]
+    sources: dict[str, Kept] = field(default_factory=dict)
 
-    def kept(self, files: list[str]) -> Iterator[Kept]:
-        read = list(self._read(files))
-        pool = [certificate for _, several in read for certificate in several if certificate.is_ca]
-        for path, certificates in read:
+    def kept(self, files: list[str], unchanged: dict[str, Kept]) -> Iterator[Kept]:
+        """What `files` hold; those `unchanged` are read only when others look for an issuer."""
+        read = dict(self._read(path for path in files if path not in unchanged))
+        pool: list[Certificate] | None = None
+        for path in files:
+            if path in unchanged:
+                self.sources[path] = unchanged[path]
+                yield unchanged[path]
+                continue
+            if path not in read:
+                continue
+            certificates = read[path]
             leaf = leaf_of(certificates)
             if leaf.is_ca and not self.single:
                 continue
             issuer = order(certificates, extra=self.extra).issuer
-            issuer = issuer or find_issuer(leaf, pool) or find_issuer(leaf, self.issuers)
+            by_itself = issuer is not None
+            if issuer is None:
+                if pool is None:
+                    pool = self._pool([*read.values(), *map(_again, unchanged)])
+                issuer = find_issuer(leaf, pool) or find_issuer(leaf, self.issuers)
             if issuer is None:
                 self._without(path, leaf)
                 continue
             subject = Subject.of(leaf, issuer, self.one.responder_urls)
             name = self.one.name if self.single else None
-            yield Kept.of(subject, name=name, servers=self.one.servers, need=self.one.need)
+            kept = Kept.of(subject, name=name, servers=self.one.servers, need=self.one.need)
+            if by_itself:
+                self.sources[path] = kept
+            yield kept
 
-    def _read(self, files: list[str]) -> Iterator[tuple[str, tuple[Certificate, ...]]]:
+    def _pool(self, found: Iterable[tuple[Certificate, ...]]) -> list[Certificate]:
+        return [one for certificates in found for one in certificates if one.is_ca]
+
+    def _read(self, files: Iterable[str]) -> Iterator[tuple[str, tuple[Certificate, ...]]]:
         for path in files:
             try:
                 yield path, _certificates(path)
@@ -185,6 +221,14 @@ class _Reading:
                 "`issuer = ` (on the command line: --issuer)",
             )
         )
+
+
+def _again(path: str) -> tuple[Certificate, ...]:
+    """What a file that was read before holds besides; nothing where it cannot be read any more."""
+    try:
+        return _certificates(path)
+    except HoldfastError:
+        return ()
 
 
 def _holds_something_else(path: str) -> bool:
@@ -263,7 +307,8 @@ def _merged(found: Iterable[Kept]) -> Iterator[Kept]:
         key = kept.key
         first = by_key.setdefault(key, kept)
         servers = tuple(dict.fromkeys([*first.servers, *kept.servers]))
-        by_key[key] = replace(first, servers=servers)
+        if servers != first.servers:
+            by_key[key] = replace(first, servers=servers)
     yield from by_key.values()
 
 

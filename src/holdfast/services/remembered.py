@@ -40,13 +40,14 @@ from holdfast.services.loading import nothing_collected
 FILE = "inventory"
 MANY = 2_000  # certificates; fewer are read in less than a second
 MAX_REMEMBERED = 1 << 30  # bytes: 200,000 certificates with long lists of names
-_FORM = b"holdfast inventory 1\n"
+_FORM = b"holdfast inventory 2\n"
 
 _log = logging.getLogger("holdfast.keeper")
 
 
 class _Row(msgspec.Struct, array_like=True, frozen=True, gc=False):
-    """A `Kept`; `issuer` and `servers` are places in lists of the whole."""
+    """A `Kept`; `issuer` and `servers` are places in lists of the whole. `source`: the place in
+    `specified` and the file that it is all of; "" where there is none."""
 
     name: str
     key: str
@@ -61,6 +62,7 @@ class _Row(msgspec.Struct, array_like=True, frozen=True, gc=False):
     servers: int
     need: Need
     applicable: bool
+    source: tuple[int, str]
 
 
 class _Whole(msgspec.Struct, array_like=True, gc=False):
@@ -80,21 +82,26 @@ def remembered_inventory(
     always_ask: bool = False,
     issuers: Sequence[Certificate] = (),
     many: int | None = MANY,
+    before: Inventory | None = None,
 ) -> Inventory:
     """What `read_inventory` gives, from the folder `state` where nothing has changed since; what
-    had to be read is left there when it is `many` certificates or more (None: never)."""
+    had to be read is left there when it is `many` certificates or more (None: never). `before`: the
+    reading that is in force, of which what has not changed is taken."""
     specified = list(specified)
     path = Path(state, FILE)
-    before = _looked_at(specified, always_ask, issuers) if path.exists() else None
-    if before is not None:
+    looked_at = None
+    if before is None and path.exists():
+        looked_at = _looked_at(specified, always_ask, issuers)
+    if looked_at is not None:
         with nothing_collected():
-            found = _recalled(path, *before)
+            found = _recalled(path, specified, *looked_at)
         if found is not None:
             return found
-    inventory = read_inventory(specified, always_ask=always_ask, issuers=issuers)
+    inventory = read_inventory(specified, always_ask=always_ask, issuers=issuers, before=before)
     worth = many is not None and len(inventory.kept) >= many
     if worth and not inventory.problems and not inventory.lacking:
-        _remember(path, _sum(specified, always_ask, issuers, inventory.stamps), inventory)
+        made_of = _sum(specified, always_ask, issuers, inventory.stamps)
+        _remember(path, made_of, specified, inventory)
     return inventory
 
 
@@ -124,7 +131,9 @@ def _sum(
     return made.digest()
 
 
-def _recalled(path: Path, wanted: bytes, stamps: dict[str, Stamp]) -> Inventory | None:
+def _recalled(
+    path: Path, specified: Sequence[CertificateFiles], wanted: bytes, stamps: dict[str, Stamp]
+) -> Inventory | None:
     """What `path` holds, if it was made of `wanted`."""
     try:
         told = path.stat()
@@ -141,10 +150,14 @@ def _recalled(path: Path, wanted: bytes, stamps: dict[str, Stamp]) -> Inventory 
         if whole.sum != wanted:
             return None
         kept = tuple(_kept(whole))
+        sources: dict[CertificateFiles, dict[str, Kept]] = {one: {} for one in specified}
+        for one, row in zip(kept, whole.rows, strict=True):
+            if row.source[1]:
+                sources[specified[row.source[0]]][row.source[1]] = one
     except (OSError, HoldfastError, msgspec.MsgspecError, IndexError, UnicodeDecodeError) as error:
         _log.warning("inventory passed-over file=%s %s", path, error)
         return None
-    return Inventory(kept, stamps=stamps, passed_over=whole.passed_over)
+    return Inventory(kept, stamps=stamps, passed_over=whole.passed_over, sources=sources)
 
 
 def _kept(whole: _Whole) -> Iterator[Kept]:
@@ -165,14 +178,22 @@ def _kept(whole: _Whole) -> Iterator[Kept]:
         )
 
 
-def _remember(path: Path, made_of: bytes, inventory: Inventory) -> None:
+def _remember(
+    path: Path, made_of: bytes, specified: Sequence[CertificateFiles], inventory: Inventory
+) -> None:
     """Leave `inventory` in `path`; where that fails it is told, and no more."""
     issuers: dict[bytes, int] = {}
     servers: dict[tuple[str, ...], int] = {}
+    # only where nothing was renamed or joined by others is a row what its file gave
+    files = {
+        id(kept): (number, file)
+        for number, one in enumerate(specified)
+        for file, kept in inventory.sources.get(one, {}).items()
+    }
     rows = []
     try:
         for kept in inventory.kept:
-            rows.append(_row(kept, issuers, servers))
+            rows.append(_row(kept, files.get(id(kept), (0, "")), issuers, servers))
         whole = _Whole(made_of, list(issuers), list(servers), inventory.passed_over, rows)
         data = msgspec.msgpack.encode(whole)
         path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
@@ -181,7 +202,12 @@ def _remember(path: Path, made_of: bytes, inventory: Inventory) -> None:
         _log.warning("inventory not remembered, the next start takes longer: %s", error)
 
 
-def _row(kept: Kept, issuers: dict[bytes, int], servers: dict[tuple[str, ...], int]) -> _Row:
+def _row(
+    kept: Kept,
+    source: tuple[int, str],
+    issuers: dict[bytes, int],
+    servers: dict[tuple[str, ...], int],
+) -> _Row:
     leaf = kept.subject.leaf
     if leaf is None:
         raise HoldfastError(f"{kept.name}: no certificate, only its number")
@@ -200,4 +226,5 @@ def _row(kept: Kept, issuers: dict[bytes, int], servers: dict[tuple[str, ...], i
         servers=servers.setdefault(kept.servers, len(servers)),
         need=kept.need,
         applicable=kept.applicable,
+        source=source,
     )

@@ -53,7 +53,12 @@ def facts(inventory: Inventory) -> list[tuple[object, ...]]:
         leaf = kept.subject.leaf
         assert leaf is not None
         read = (leaf.der, leaf.names, leaf.not_before, leaf.not_after, leaf.must_staple)
-        rest = (leaf.key_type, leaf.subject, leaf.responder_urls, leaf.signed_by(ISSUING.certificate))
+        rest = (
+            leaf.key_type,
+            leaf.subject,
+            leaf.responder_urls,
+            leaf.signed_by(ISSUING.certificate),
+        )
         found.append((kept, kept.key, kept.subject.certid, *read, *rest))
     return found
 
@@ -171,3 +176,39 @@ def test_a_recalled_certificate_reads_what_is_not_remembered() -> None:
     assert again == made
     assert again.serial == made.serial
     assert again.sha256 == made.sha256
+
+
+def test_k26_a_rotation_reads_what_was_rotated(world: Path) -> None:
+    """In the running keeper, and after a restart."""
+    running = started(world)
+    for before in (running, started(world)):
+        put(world, "b.test")
+        after = remembered_inventory([named(world)], state=world / "state", many=1, before=before)
+        assert facts(after) == facts(read_inventory([named(world)]))
+        same = [one is other for one, other in zip(before.kept, after.kept, strict=True)]
+        assert same == [True, False, True]
+
+
+def test_k26_another_issuer_file_reads_all(world: Path) -> None:
+    before = started(world)
+    _another_issuer_file(world)
+    after = read_inventory([named(world)], before=before)
+    assert not any(one is other for one, other in zip(before.kept, after.kept, strict=True))
+
+
+def test_k26_a_file_that_needs_anothers_issuer_is_read_with_it(world: Path) -> None:
+    """Its issuer stands in a file that is not read again for its own sake; and when that is gone,
+    nothing is kept of what was known."""
+    wanted = CertificateFiles(chain=str(world / "certs"))
+    for path in (world / "certs").iterdir():
+        path.unlink()
+    whole = a_server(ISSUING, "whole.test", responder_urls=URLS)
+    (world / "certs" / "whole.pem").write_bytes(whole.fullchain_pem)
+    put(world, "bare.test")
+    before = read_inventory([wanted])
+    put(world, "bare.test")
+    after = read_inventory([wanted], before=before)
+    assert [kept.name for kept in after.kept] == ["bare.test", "whole.test"]
+    assert not after.problems
+    (world / "certs" / "whole.pem").unlink()
+    assert read_inventory([wanted], before=after).problems
