@@ -14,12 +14,12 @@ from holdfast.cli.output import Printer, rfc3339, validity_bar
 from holdfast.setup.plan import Plan, diff_of
 from holdfast.setup.prove import Proof
 from holdfast.setup.run import Outcome
-from holdfast.setup.transaction import Left
 from holdfast.setup.words import Change, Trouble
 
 _COLOURS = {"+": "green", "-": "red", "@": "cyan"}
 _ENDS = {
     "works": ("stapling works", "green"),
+    "pruned": ("done; no site of it staples, so that there was nothing to prove", "green"),
     "written": ("written; the server does not run, so that nothing was proved", "yellow"),
     "refused": ("nothing was changed", "red"),
     "rolled-back": ("taken back: everything is as before", "red"),
@@ -159,10 +159,6 @@ def document(server: str, plan: Plan | None, outcome: Outcome | None) -> dict[st
             for left in (() if outcome is None else outcome.left)
         ],
     }
-
-
-def _left(left: Left) -> dict[str, Any]:
-    return {"path": left.path, "why": left.why}
 
 
 def _row(trouble: Trouble) -> dict[str, Any]:

@@ -118,13 +118,19 @@ def _of_known(
         )
         return
     if one.name in FLAGS and tuple(arg.lower() for arg in one.args) not in (("on",), ("off",)):
-        meant: Mend = "off" if "".join(one.args).lower() in ("no", "false", "0", "of") else "on"
+        meant: Mend | None = (
+            "off" if "".join(one.args).lower() in ("no", "false", "0", "of") else "on"
+        )
+        hint = f"write {one.name} {meant};"
+        if len(one.args) > 1 and "".join(one.args).lower() not in ("on", "off"):
+            hint = 'is a ";" missing at its end? What follows was read as part of it'
+            meant = None  # to take the rest away would take another directive away
         yield _fault(
             reading,
             one,
             code="nginx-bad-value",
             message=f'"{one.name}" must be "on" or "off", not "{" ".join(one.args)}"',
-            hint=f"write {one.name} {meant};",
+            hint=hint,
             mend=meant,
         )
     elif one.name == "ssl_stapling_responder" and not _http(one.args):

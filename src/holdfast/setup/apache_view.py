@@ -16,6 +16,7 @@ from holdfast.conf.apache_reading import Reading, Said, read
 from holdfast.conf.apache_sites import TlsHost, tls_hosts
 from holdfast.setup.apache_chain import Held, held, holding
 from holdfast.setup.apache_disk import Build, Disk, Edited, a2enmod, canonical
+from holdfast.setup.apache_keys import key_troubles
 from holdfast.setup.words import CertificateAt, Configuration, Place, Site, Trouble
 
 _NO_FILES = ("pkcs11:", "engine:")
@@ -126,6 +127,7 @@ def troubles(view: View) -> tuple[Trouble, ...]:
     found += [_trouble(view, fault) for fault in view.faults]
     if not any(fault.code == "apache-include-missing" for fault in view.faults):
         found += _certificates(view)
+        found += key_troubles(view.reading, view.hosts, path=view.path, place=view.place)
     found += _cache_folder(view)
     found += _sites(view)
     return tuple(sorted(found, key=lambda one: not one.fatal))

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -51,6 +52,8 @@ ROOTS = (  # where distributions put the roots that they trust
 )
 SYSTEMD = Path("/run/systemd/system")  # sd_booted(3)
 MAX_SMALL = 1024 * 1024  # bytes of resolv.conf and hosts
+LOOK_EVERY = 1.0  # seconds: at the log of a reload that takes its time
+GAVE_UP = "still could not bind()"
 NAME_SERVERS = 3  # resolv.conf(5) MAXNS
 
 
@@ -174,10 +177,18 @@ class Nginx:
         self._master.signal(pid, signal.SIGHUP)
         if not before:  # a single process: it has no workers to be replaced
             return
-        if not await self._master.replaced(pid, before, _serves, within=self._deadline):
+        ends = time.monotonic() + self._deadline
+        while not await self._master.replaced(pid, before, _serves, within=LOOK_EVERY):
             lines = nginx_log.lines_since(mark, self._logs)
             grave = [said(line) for line in lines if level(line) == "emerg"]
-            why = f": {grave[-1]}" if grave else ""
+            last = grave[-1] if grave else ""
+            # it binds five times, and only then gives up (ngx_open_listening_sockets)
+            waits = (not last or last.startswith("bind()")) and time.monotonic() < ends
+            if waits and await self._pid() is not None:
+                continue
+            if last == GAVE_UP:
+                last = next((one for one in grave if one.startswith("bind()")), last)
+            why = f": {last}" if last else ""
             raise DeliveryError(
                 f"nginx (process {pid}) went on with its old configuration{why}",
                 hint="mend what it names" if grave else "its error log says why",

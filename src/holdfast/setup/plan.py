@@ -15,6 +15,7 @@ from holdfast.conf.text import read_text, written
 from holdfast.errors import OperatorError
 from holdfast.net.files import read_bounded
 from holdfast.ocsp.certid import Subject
+from holdfast.ocsp.statuses import Good
 from holdfast.setup.chains import Chains
 from holdfast.setup.keeper_settings import with_needs
 from holdfast.setup.kind import ServerKind
@@ -154,11 +155,14 @@ async def _looked_at(site: Site, wish: Wish, asks: Asks, on_step: Step) -> _Foun
         troubles += answer.notes
         if answer.trouble is not None:
             # the keeper has its own ways round, and outlasts an outage
-            fatal = wish.mode == "native" and answer.staple is None
-            troubles.append(replace(answer.trouble, fatal=fatal))
-        able = able or answer.staple is not None or wish.mode == "keeper"
+            troubles.append(replace(answer.trouble, fatal=wish.mode == "native"))
+        able = able or wish.mode == "keeper" or _good(answer)
     fatal = any(trouble.fatal for trouble in chains.troubles)
     return _Found(chains, able and not fatal, reached, tuple(troubles))
+
+
+def _good(answer: Reached) -> bool:
+    return answer.staple is not None and isinstance(answer.staple.certificate_status, Good)
 
 
 def _chosen(configuration: Configuration, wish: Wish) -> Sequence[Site]:
@@ -182,7 +186,12 @@ def _keeper_changes(proposal: Proposal, wish: Wish) -> list[Change]:
 
 
 def _once(troubles: Sequence[Trouble]) -> tuple[Trouble, ...]:
-    return tuple(dict.fromkeys(troubles))
+    """Each once; what a kind of server says of a line goes before the same in general words."""
+    found: list[Trouble] = []
+    for one in troubles:
+        if not any(one.place == known.place and one.message in known.message for known in found):
+            found.append(one)
+    return tuple(found)
 
 
 def _binary(change: Change) -> bool:

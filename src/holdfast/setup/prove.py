@@ -93,7 +93,9 @@ async def _proof(
             break
         await asyncio.sleep(PAUSE)
     if trouble is None:
-        trouble = _told(site, "staple-intermittent", f"{shown} sends a staple now and then only")
+        trouble = _told(
+            site, "staple-intermittent", f"{shown} sends a staple now and then only", "run it again"
+        )
     return Proof(site=site, address=shown, subject=subject, handshakes=count, trouble=trouble)
 
 
@@ -131,18 +133,23 @@ def _judged(
             site,
             "another-certificate-shown",
             f"{shown} shows another certificate than the configuration names for {site.name}",
-            "another site may stand before it at that address; or the server runs with another "
-            "configuration than was read",
+            "another site may stand before it at that address (choose the others with --site); or "
+            "the server runs with another configuration than was read",
         )
     if seen.staple is None:
-        return _told(site, "staple-missing", f"{shown} sends no staple for {site.name}")
+        return _told(
+            site,
+            "staple-missing",
+            f"{shown} sends no staple for {site.name}",
+            "what the server's log says of it follows; else look there",
+        )
     try:
         return verify(Response.parse(seen.staple), subject, at=clock.now())
     except Rejected as error:
         told = f"{shown} sends a staple that is not fit: {error.message}"
     except HoldfastError as error:
         told = f"{shown} sends a staple that cannot be read: {error.message}"
-    return _told(site, "staple-unfit", told)
+    return _told(site, "staple-unfit", told, "`holdfast fetch` shows what the responder answers")
 
 
 def _told(site: Site, code: str, message: str, hint: str = "") -> Trouble:

@@ -12,19 +12,23 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from holdfast.errors import HoldfastError
+from holdfast.net import dial
 from holdfast.seams import Clock
 from holdfast.setup.kind import ServerKind
 from holdfast.setup.plan import Asks, Plan, Step, Tell, planned
-from holdfast.setup.prove import Proof, prove
+from holdfast.setup.prove import ONE, Proof, prove
 from holdfast.setup.transaction import Left, Transactions
 from holdfast.setup.words import Change, Trouble, Wish
 
 NATIVE_WITHIN = 30.0  # seconds for a server to fetch and show a staple by itself
 KEEPER_WITHIN = 60.0  # and for the keeper to fetch it and have the server reloaded
 
-State = Literal["works", "written", "refused", "rolled-back", "taken-back", "nothing-to-do"]
-"""works: proved. written: the files are changed, and no server runs to prove it. refused: nothing
-was changed. rolled-back: it was changed, failed, and is as before. taken-back: by --off."""
+State = Literal[
+    "works", "pruned", "written", "refused", "rolled-back", "taken-back", "nothing-to-do"
+]
+"""works: proved. pruned: changed and reloaded, and no site is left that could show a staple.
+written: the files are changed, and no server runs to prove it. refused: nothing was changed.
+rolled-back: it was changed, failed, and is as before. taken-back: by --off."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,6 +111,10 @@ class Setup:
         mark = self.kind.log_mark()
         was_running = await self.kind.running()
         troubles: tuple[Trouble, ...] = () if plan is None else plan.troubles
+        if not was_running and plan is not None:
+            unknown = await self._serving_unknown(plan)
+            if unknown is not None:
+                return Outcome(state="refused", troubles=(unknown, *troubles))
         proofs: list[Proof] = []
         try:
             if changes:
@@ -121,9 +129,10 @@ class Setup:
             if plan is not None and was_running:
                 proofs = await self._prove(plan)
         except _Failed as failed:
-            logged = [one for one in self.kind.log_since(mark) if one not in failed.troubles]
+            logged = list(self.kind.log_since(mark))
             back = await self._taken_back(changes, plan, running=was_running)
-            return replace(back, troubles=(*failed.troubles, *logged, *back.troubles, *troubles))
+            every = (*failed.troubles, *logged, *back.troubles, *troubles)
+            return replace(back, troubles=_once(every))
         except BaseException:
             await self._taken_back(changes, plan, running=was_running)
             raise
@@ -131,12 +140,32 @@ class Setup:
             self.transactions.commit()
             self.on_step("done", "the record of it is kept for --off")
         logged = [replace(one, fatal=False) for one in self.kind.log_since(mark)]
+        changed: State = "works" if proofs or plan is None else "pruned"
         return Outcome(
-            state="works" if was_running else "written",
+            state=changed if was_running else "written",
             changes=tuple(changes),
             proofs=tuple(proofs),
-            troubles=(*troubles, *logged),
+            troubles=_once((*troubles, *logged)),
         )
+
+    async def _serving_unknown(self, plan: Plan) -> Trouble | None:
+        """A server that answers while its pid file names none: it could not be reloaded."""
+        for site in (chains.site for chains in plan.chains):
+            for host, port in site.listens:
+                try:
+                    connection = await dial.connect(host, port, timeout=ONE)
+                except HoldfastError:
+                    continue
+                connection.sock.close()
+                return Trouble(
+                    code="pid-unknown",
+                    message=f"something answers at {host}:{port}, where {site.name} is, but "
+                    f"{self.kind.name}'s pid file names no process of it: it could not be reloaded",
+                    hint="name its pid file with --pid-file; or end what listens there instead",
+                    place=site.place,
+                    fatal=True,
+                )
+        return None
 
     async def _write(self, changes: Sequence[Change]) -> None:
         try:
@@ -207,6 +236,14 @@ class Setup:
         except HoldfastError as error:
             troubles.append(_of(error, "reload-failed"))
         return troubles
+
+
+def _once(troubles: Sequence[Trouble]) -> tuple[Trouble, ...]:
+    """A log says the same for every handshake."""
+    found: dict[tuple[str, str], Trouble] = {}
+    for one in troubles:
+        found.setdefault((one.code, one.message), one)
+    return tuple(found.values())
 
 
 def _of(error: HoldfastError, code: str) -> Trouble:

@@ -14,6 +14,7 @@ import contextlib
 import os
 import shutil
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 
@@ -79,6 +80,7 @@ class Transactions:
     def begin(self, changes: Sequence[Change], *, running: bool) -> None:
         """Keep what the files hold now. `OperatorError` when one is not as its change expects, or
         cannot be written, and then nothing has happened."""
+        changes = _behind_new_links(changes)
         for change in changes:
             _refuse_unwritable(change)
         making = self.folder / f"{PENDING}.new"
@@ -96,8 +98,8 @@ class Transactions:
 
     def write(self, changes: Sequence[Change]) -> Iterator[Change]:
         """Make the changes that were begun, in their order; each is told once it is made."""
-        for change in changes:
-            _make(change)
+        for change, behind in zip(changes, _behind_new_links(changes), strict=True):
+            _make(behind)
             yield change
 
     def commit(self) -> None:
@@ -194,6 +196,21 @@ def _kept(folder: Path, number: int, change: Change) -> _Row:
         names.append(name)
     path = os.path.abspath(change.path)
     return _Row(path, names[0], names[1], change.mode, change.link, change.unlink)
+
+
+def _behind_new_links(changes: Sequence[Change]) -> list[Change]:
+    """`changes`, with the files meant by paths that are links only once these are made."""
+    links = {
+        change.path: Path(os.path.normpath(change.path.parent / change.link))
+        for change in changes
+        if change.link is not None and not change.unlink
+    }
+    return [
+        change
+        if change.link is not None or change.path not in links
+        else replace(change, path=links[change.path])
+        for change in changes
+    ]
 
 
 def _refuse_unwritable(change: Change) -> None:
