@@ -182,6 +182,11 @@ def same_name_issuer(world: Broken) -> None:
     world.server.certificate("www", issued, chain=chain)
 
 
+def no_mod_ssl(world: Broken) -> None:
+    for name in ("ssl.load", "ssl.conf"):
+        (world.server.conf / "mods-enabled" / name).unlink()
+
+
 MEND = ("--mend",)
 DEFAULT = "sites-enabled/default"
 SSL = "sites-enabled/default-ssl.conf"
@@ -313,16 +318,11 @@ OWN = [
     Row("cache-module-gone-mend", "apache", "mended", words=MEND,
         then=lambda w: (w.server.conf / "mods-enabled" / "socache_shmcb.load").unlink()),
     Row("module-gone", "apache", "refused", "apache-mod-ssl-missing",
-        then=lambda w: no_mod_ssl(w)),
-    Row("module-gone-mend", "apache", "mended", words=MEND, then=lambda w: no_mod_ssl(w)),
+        then=no_mod_ssl),
+    Row("module-gone-mend", "apache", "mended", words=MEND, then=no_mod_ssl),
     Row("nobody-listens", "apache", "mended", "apache-nobody-listens",
         breaks=lambda w: w.more_site(port=free_port(), name="more.test")),
 ]  # fmt: skip
-
-
-def no_mod_ssl(world: Broken) -> None:
-    for name in ("ssl.load", "ssl.conf"):
-        (world.server.conf / "mods-enabled" / name).unlink()
 
 
 def dead_pid(world: Broken) -> Path:
@@ -332,7 +332,7 @@ def dead_pid(world: Broken) -> Path:
 
 
 ROWS = [
-    *(Row(name, kind, ends, code, **more)  # type: ignore[arg-type]
+    *(Row(name, kind, ends, code, **more)
       for number, (name, ends, code, more) in enumerate(BOTH)
       for kind in (("nginx", "apache")[number % 2 :][:1] if ONE in name else ("nginx", "apache"))),
     *OWN,
