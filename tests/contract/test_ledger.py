@@ -23,6 +23,7 @@ from holdfast.stores.index_txt import IndexTxt, write_index
 from holdfast.stores.sql import SqlLedger
 from support.clock import FakeClock
 from support.pki import AT, a_root
+from support.postgres import PostgreSQL
 
 END = datetime(2027, 1, 1, tzinfo=UTC)
 REVOKED = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
@@ -31,12 +32,24 @@ REVOKED = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
 @dataclass(frozen=True, slots=True)
 class Kept:
     ledger: Ledger
-    path: Path
+    place: str
+    spoil: Callable[[], None]
     write: Callable[[Sequence[LedgerEntry]], None]
     holds: Callable[[LedgerEntry], LedgerEntry | None] = lambda entry: entry
 
     def held(self, *entries: LedgerEntry) -> list[LedgerEntry]:
         return [held for held in map(self.holds, entries) if held is not None]
+
+
+def spoiling(path: Path) -> Callable[[], None]:
+    def spoil() -> None:
+        for beside in path.parent.glob("*-wal"):
+            beside.unlink()
+        other = path.with_suffix(".other")
+        other.write_bytes(b"\x00\xff rubbish\tof\tno\tkind\n" * 200)
+        other.replace(path)
+
+    return spoil
 
 
 def an_index(folder: Path) -> Kept:
@@ -48,16 +61,28 @@ def an_index(folder: Path) -> Kept:
         beside.write_bytes(write_index(entries, at=AT))
         beside.replace(path)
 
-    return Kept(IndexTxt(path), path, write)
+    return Kept(IndexTxt(path), str(path), spoiling(path), write)
 
 
 def a_database(folder: Path) -> Kept:
     path = folder / "ledger.sqlite"
-    ca = a_root().certificate
-    SqlLedger.create(f"sqlite:///{path}", ca=ca).close()
+    SqlLedger.create(f"sqlite:///{path}", ca=a_root().certificate).close()
+    return Kept(SqlLedger.open(str(path)), str(path), spoiling(path), writing(str(path)))
 
+
+def a_server(postgres: PostgreSQL) -> Kept:
+    url = postgres.fresh()
+    SqlLedger.create(url, ca=a_root().certificate).close()
+
+    def spoil() -> None:
+        postgres.run(url, "ALTER TABLE certificate RENAME COLUMN serial TO rubbish")
+
+    return Kept(SqlLedger.open(url), url, spoil, writing(url))
+
+
+def writing(url: str) -> Callable[[Sequence[LedgerEntry]], None]:
     def write(entries: Sequence[LedgerEntry]) -> None:
-        other = SqlLedger.open(str(path), ca=ca)
+        other = SqlLedger.open(url, ca=a_root().certificate)
         for entry in entries:
             held = other.entry(entry.serial)
             if held is None:
@@ -68,7 +93,7 @@ def a_database(folder: Path) -> Kept:
                 other.unrevoke(entry.serial)
         other.close()
 
-    return Kept(SqlLedger.open(str(path)), path, write)
+    return write
 
 
 def a_crl(folder: Path) -> Kept:
@@ -99,13 +124,15 @@ def a_crl(folder: Path) -> Kept:
 
     write([])
     ledger = CrlLedger([path], ca=ca.certificate, clock=FakeClock(AT))
-    return Kept(ledger, path, write, holds)
+    return Kept(ledger, str(path), spoiling(path), write, holds)
 
 
-@pytest.fixture(params=[an_index, a_database, a_crl])
+@pytest.fixture(params=[an_index, a_database, a_server, a_crl])
 def kept(request: pytest.FixtureRequest, tmp_path: Path) -> Kept:
-    make: Callable[[Path], Kept] = request.param
-    return make(tmp_path)
+    make = request.param
+    medium = request.getfixturevalue("postgres") if make is a_server else tmp_path
+    made: Kept = make(medium)
+    return made
 
 
 def test_an_empty_ledger_is_valid(kept: Kept) -> None:
@@ -163,15 +190,11 @@ def test_rubbish_in_its_place_is_a_store_error(kept: Kept) -> None:
     """And the red twin: the same ledger answered before."""
     kept.write([LedgerEntry(7, END, REVOKED)])
     assert kept.ledger.entry(7) is not None
-    for beside in kept.path.parent.glob("*-wal"):
-        beside.unlink()
-    other = kept.path.with_suffix(".other")
-    other.write_bytes(b"\x00\xff rubbish\tof\tno\tkind\n" * 200)
-    other.replace(kept.path)
+    kept.spoil()
     for _ in range(2):
         with pytest.raises(StoreError) as caught:
             kept.ledger.entry(7)
-        assert str(kept.path) in caught.value.message
+        assert kept.place in caught.value.message
         assert caught.value.hint
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 @click.option("--key", type=INPUT, help="The key of the signer, or of the CA.")
 @click.option("--key-passphrase-file", "passphrase", type=INPUT, help="Whose first line opens it.")
 @click.option("--index", type=click.Path(), help="The CA's index.txt; read again when it changes.")
-@click.option("--ledger", metavar="URL", help="The ledger of `holdfast ca`: a path or sqlite:///.")
+@click.option("--ledger", metavar="URL", help="A ledger of ours: a path, sqlite:/// or postgresql://.")
 @click.option("--crl", "crls", metavar="FILE|URL", multiple=True, help="A CRL of the CA, or more.")
 @click.option(
     "--crl-issuer", "crl_issuers", type=INPUT, multiple=True, help="Who signs an indirect CRL."
