@@ -17,7 +17,8 @@ from holdfast.wiring_setup import kind_of, setup_of
 ENDED = 7  # exit code when there was no Nth step
 
 
-async def run(kind_name: str, config: str, state: str, root: str, step: int, what: str) -> None:
+async def run(words: list[str], step: int, what: str) -> None:
+    kind_name, config, state, root = words
     count = 0
 
     def on_step(name: str, about: str) -> None:
@@ -46,5 +47,4 @@ async def run(kind_name: str, config: str, state: str, root: str, step: int, wha
 
 
 if __name__ == "__main__":
-    one, config, state, root, number, what = sys.argv[1:]
-    asyncio.run(run(one, config, state, root, int(number), what))
+    asyncio.run(run(sys.argv[1:5], int(sys.argv[5]), sys.argv[6]))

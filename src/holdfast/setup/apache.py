@@ -75,6 +75,7 @@ class Apache:
         self._deadline = deadline
         self._build: Build | None = None
         self._view: View | None = None
+        self._cached = False
 
     # -- reading -------------------------------------------------------------------------------
 
@@ -126,6 +127,10 @@ class Apache:
                 hint="start it; it reads its configuration then",
             )
         master = await self._master()
+        if await self._cache_goes():
+            await self._stopped(master, pid)
+            await self._started()
+            return
         before = master.serving(pid, bool)
         begun = mark(self._logs())
         number = signal.SIGHUP if restart else signal.SIGUSR1
@@ -259,6 +264,25 @@ class Apache:
             f"Apache (process {pid}) has no new children after its restart{why}",
             hint=grave[0].hint if grave else "its error log says why",
         )
+
+    async def _cache_goes(self) -> bool:
+        """Whether a running Apache has a SSLStaplingCache that its files have no more. mod_ssl
+        keeps it over restarts, its memory gone: a reload or the next ends in AH00820, AH01872."""
+        before = self._view or await self._looked()
+        had = self._cached or bool(before.reading.of("sslstaplingcache", None))
+        self._cached = bool(view_of(before.ground).reading.of("sslstaplingcache", None))
+        return had and not self._cached
+
+    async def _stopped(self, master: Master, pid: int) -> None:
+        master.signal(pid, signal.SIGTERM)
+        ends = time.monotonic() + self._deadline
+        while await self._pid() is not None:
+            if time.monotonic() > ends:
+                raise DeliveryError(
+                    f"Apache (process {pid}) does not end",
+                    hint="stop it and start it by hand: it needs it, as SSLStaplingCache is gone",
+                )
+            await asyncio.sleep(LOOK_EVERY)
 
     async def _started(self) -> None:
         ground = await self._ground()

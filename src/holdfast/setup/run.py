@@ -73,6 +73,7 @@ class Setup:
         if not self.transactions.pending:
             return None
         running = self.transactions.was_running
+        await self.kind.running()  # it sees what its files say before they are taken back
         left = self.transactions.roll_back()
         self.on_step("recovered", "a run that did not end was taken back")
         self._told_keeper = True  # it may have been
@@ -231,7 +232,12 @@ class Setup:
                 return [*troubles, *failing]
             if running:
                 died = not await self.kind.running()
-                await self.kind.reload(restart=restart or died)
+                try:
+                    await self.kind.reload(restart=restart or died)
+                except HoldfastError:
+                    if await self.kind.running():
+                        raise
+                    await self.kind.reload(restart=True)  # it died of it: it is started
                 self.on_step("reloaded", "as before")
         except HoldfastError as error:
             troubles.append(_of(error, "reload-failed"))

@@ -1,11 +1,13 @@
-"""`holdfast setup` killed by SIGKILL after each of its steps: the server serves on, and the next run
-recovers, to a proved staple or to every file as it was."""
+"""`holdfast setup` killed by SIGKILL after each of its steps: the server serves on, and the next
+run recovers, to a proved staple or to every file as it was."""
 
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +15,7 @@ import pytest
 
 from support.cli import holdfast
 from support.servers.setup_world import SetupWorld
+from support.servers.stock_apache import StockApache
 from support.setup_killed import ENDED
 from support.tls_world import Loop, a_loop
 
@@ -85,6 +88,23 @@ def test_nginx_killed_after_each_step_that_touches_something(tmp_path: Path, loo
 def test_apache_killed_between_two_writes_and_before_its_reload(tmp_path: Path, loop: Loop) -> None:
     world = SetupWorld("apache", tmp_path, loop)
     assert through_every_step(world, "apply", [6, 8]) == ["wrote", "tested"]
+    world.close()
+
+
+def test_apache_survives_reloads_after_its_cache_is_gone(tmp_path: Path, loop: Loop) -> None:
+    """mod_ssl remembers a SSLStaplingCache that is no more, and ends at a reload: --off starts it
+    anew, so that the next log rotation finds it alive."""
+    world = SetupWorld("apache", tmp_path, loop)
+    assert isinstance(world.server, StockApache)
+    with world.server:
+        for _ in range(2):
+            assert holdfast(*world.words("--within", "5")[3:]).code == 0
+            assert holdfast(*world.words("--off")[3:]).code == 0
+            for _ in range(3):
+                assert world.server.pid is not None
+                os.kill(world.server.pid, signal.SIGUSR1)
+                time.sleep(0.3)
+                assert world.serves(), world.server.log.read_text()
     world.close()
 
 
