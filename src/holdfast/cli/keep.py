@@ -188,7 +188,7 @@ async def _serve(read: Callable[[], Settings], *, as_json: bool) -> int:
     from holdfast.wiring_keeper import House
 
     house = House(read, notify=Notify.from_environment(), sockets=given_sockets())
-    _refuse_nothing(house)
+    _warn_of_nothing(house)
     loop = asyncio.get_running_loop()
     if not house.count and not house.lacking:
         logging.getLogger("holdfast.keeper").warning(
@@ -274,6 +274,17 @@ def _refuse_nothing(house: House) -> None:
         raise OperatorError(
             f"{house.settings.file or 'the settings'}: no certificate to keep",
             hint='add [[certificate]] with chain = "fullchain.pem"',
+        )
+
+
+def _warn_of_nothing(house: House) -> None:
+    """A keeper may run before `holdfast setup` wires the first site to it."""
+    import logging
+
+    if not house.settings.certificate:
+        logging.getLogger("holdfast.keeper").warning(
+            "no certificate to keep in %s: `holdfast setup` adds some, or add [[certificate]]",
+            house.settings.file or "the settings",
         )
 
 

@@ -18,6 +18,7 @@ been reloaded without it, so that whoever comes next knows what is still to be d
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import signal
@@ -124,6 +125,8 @@ class IncludeLayout:
     def _put(self, path: Path, text: str) -> None:
         if _text(path) == text:
             return
+        with contextlib.suppress(OSError):  # writing says what is wrong
+            path.parent.mkdir(mode=0o755, exist_ok=True)
         try:
             write_atomic(path, text.encode(), READABLE)
         except OperatorError as error:

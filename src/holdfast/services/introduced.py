@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import timedelta
 
@@ -45,6 +45,20 @@ def changed(entry: Entry, one: Kept, servers: Servers, before: Servers) -> Entry
         retired=False,
         told=entry.told if told_of == (one.need, one.applicable, one.name) else frozenset(),
     )
+
+
+def leaving(entry: Entry, servers: Servers, *, retired: bool) -> Entry:
+    """`entry`, which the settings do not name any more, without the servers that left with it."""
+    there = tuple(h for h in entry.holders if h.name == STORE or h.name in servers)
+    return replace(entry, holders=there, retired=retired)
+
+
+def lost(before: Entry, after: Entry, servers: Servers) -> Iterator[StapledServer]:
+    """Of `servers`, those that held `before` and have nothing to do with `after`."""
+    for holder in before.holders:
+        server = servers.get(holder.name)
+        if after.holder(holder.name) is None and server is not None:
+            yield server
 
 
 def _names(one: Kept, servers: Servers) -> tuple[str, ...]:

@@ -37,7 +37,7 @@ from holdfast.plan.entry import (
 from holdfast.plan.keeping import USUAL_RULES, begun, demanded, outcome, plan, steps_of
 from holdfast.seams import Clock, Source, StapledServer, Store
 from holdfast.services.agenda import Agenda
-from holdfast.services.introduced import changed, introduced
+from holdfast.services.introduced import changed, introduced, leaving, lost
 from holdfast.services.inventory import Kept
 from holdfast.services.lanes import Lane, Lanes, Work, lane_of, limit, urgency
 from holdfast.services.loading import LayDown, loaded, nothing_collected, taken_up
@@ -223,15 +223,14 @@ class Keeper:
             if entry is None:
                 await self._load([self._introduce(one)])
             else:
-                self._set(self._changed_entry(entry, one, before))
+                self._become(entry, changed(entry, one, self._servers, before), before)
         by_name = {one.name: key for key, one in wanted.items()}
         for key, entry in list(self._entries.items()):
             if key in wanted or entry.retired:
                 continue
             successor = by_name.get(entry.name)
-            if successor is None:
-                self._set(replace(entry, retired=True))
-            else:
+            self._become(entry, leaving(entry, self._servers, retired=successor is None), before)
+            if successor is not None:
                 self._successors[key] = successor
         self._retire_the_replaced()
 
@@ -395,14 +394,11 @@ class Keeper:
             self._set(taken_up(self._entries.get(found.key, found), found))
         await self._tell_those_who_wait()
 
-    def _changed_entry(self, entry: Entry, one: Kept, before: Mapping[str, StapledServer]) -> Entry:
-        """`entry` as `one` wants it now; servers that lost it are told in passing."""
-        after = changed(entry, one, self._servers, before)
-        for holder in entry.holders:
-            server = before.get(holder.name)
-            if after.holder(holder.name) is None and server is not None:
-                self._start(self._take_back(server, entry), None)
-        return after
+    def _become(self, before: Entry, after: Entry, servers: Mapping[str, StapledServer]) -> None:
+        """Go on with `after`; of `servers`, those that lost it are told in passing."""
+        for server in lost(before, after, servers):
+            self._start(self._take_back(server, before), None)
+        self._set(after)
 
     async def _take_back(self, server: StapledServer, entry: Entry) -> None:
         try:
@@ -412,9 +408,9 @@ class Keeper:
 
     def _retire_the_replaced(self) -> None:
         for key, successor in list(self._successors.items()):
-            leaving, coming = self._entries.get(key), self._entries.get(successor)
-            if leaving is None:
+            old, coming = self._entries.get(key), self._entries.get(successor)
+            if old is None:
                 del self._successors[key]
             elif coming is None or coming.settled or not coming.applicable:
                 del self._successors[key]
-                self._set(replace(leaving, retired=True))
+                self._set(replace(old, retired=True))

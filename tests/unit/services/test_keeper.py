@@ -384,6 +384,18 @@ def test_k24_a_server_that_left_the_settings_is_told_to_drop() -> None:
     played(story)
 
 
+def test_k24_a_certificate_and_its_server_leave_together() -> None:
+    async def story() -> None:
+        async with World([kept(X), kept(Y)]) as world:
+            await world.keeper.adopt([], servers={})
+            await world.clock.settle(turns=200)
+            assert world.server.sends == {}
+            assert world.keeper.entries == ()
+            assert world.keeper.tally.bugs == 0
+
+    played(story)
+
+
 def test_k23_a_clock_that_is_set_back_and_forth() -> None:
     async def story() -> None:
         async with World([kept(X)]) as world:
