@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import contextlib
 import os
 import re
 from collections.abc import Callable
@@ -124,8 +123,6 @@ class FilesServer:
         return path
 
     def _put(self, path: Path, content: bytes) -> None:
-        with contextlib.suppress(OSError):  # writing says what is wrong
-            path.parent.mkdir(mode=0o755, exist_ok=True)
         try:
             write_atomic(path, content, self._mode)
         except OperatorError as error:

@@ -104,6 +104,8 @@ class IncludeLayout:
     def place(self, change: Change) -> bool:
         path, include = self.paths(change.certid)
         if change.staple is not None:
+            with contextlib.suppress(OSError):  # writing says what is wrong
+                include.parent.mkdir(mode=0o755, exist_ok=True)
             self.files.write(change.staple)
             self._put(include, _names(path))
             return True
@@ -125,8 +127,6 @@ class IncludeLayout:
     def _put(self, path: Path, text: str) -> None:
         if _text(path) == text:
             return
-        with contextlib.suppress(OSError):  # writing says what is wrong
-            path.parent.mkdir(mode=0o755, exist_ok=True)
         try:
             write_atomic(path, text.encode(), READABLE)
         except OperatorError as error:
