@@ -91,6 +91,7 @@ def ledger_from(
     issuer: Certificate,
     index: str | None = None,
     ledger: str | None = None,
+    query: File | None = None,
     lists: Lists | None = None,
 ) -> Ledger:
     """The ledger of `issuer` at a path or URL; what cannot be read is told at once, except what
@@ -99,6 +100,13 @@ def ledger_from(
         from holdfast.stores.index_txt import IndexTxt
 
         found: Ledger = IndexTxt(index)
+    elif ledger is not None and query is not None:
+        from holdfast.stores.sql_query import QuerySettings, SqlQuery
+
+        settings = QuerySettings.parse(query.data, name=query.name)
+        found = SqlQuery(ledger, settings, ca=issuer)
+        found.entry(issuer.serial)  # tells whether the query works
+        return found
     elif ledger is not None:
         from holdfast.stores.sql import SqlLedger
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from itertools import count
 from pathlib import Path
 
@@ -21,7 +22,9 @@ from holdfast.seams import Ledger, LedgerEntry
 from holdfast.stores.crl import CrlLedger
 from holdfast.stores.index_txt import IndexTxt, write_index
 from holdfast.stores.sql import SqlLedger
+from holdfast.stores.sql_query import QuerySettings, SqlQuery
 from support.clock import FakeClock
+from support.foreign import BOULDER, EJBCA, fill
 from support.pki import AT, a_root
 from support.postgres import PostgreSQL
 
@@ -96,6 +99,33 @@ def writing(url: str) -> Callable[[Sequence[LedgerEntry]], None]:
     return write
 
 
+def boulders(folder: Path) -> Kept:
+    """An operator's query over another CA's database."""
+    path = folder / "boulder.db"
+    fill(str(path), BOULDER, [])
+    told = QuerySettings.parse(BOULDER.encode(), name="boulder.toml")
+
+    def holds(entry: LedgerEntry) -> LedgerEntry | None:
+        if entry.revoked_at is None:
+            return replace(entry, subject="")
+        return replace(entry, subject="", reason=entry.reason or RevocationReason.UNSPECIFIED)
+
+    ledger = SqlQuery(str(path), told, ca=a_root().certificate)
+    return Kept(ledger, str(path), spoiling(path), partial(fill, str(path), BOULDER), holds)
+
+
+def ejbcas(postgres: PostgreSQL) -> Kept:
+    url = postgres.fresh()
+    fill(url, EJBCA, [])
+    told = QuerySettings.parse(EJBCA.encode(), name="ejbca.toml")
+
+    def spoil() -> None:
+        postgres.run(url, "ALTER TABLE CertificateData RENAME COLUMN status TO rubbish")
+
+    ledger = SqlQuery(url, told, ca=a_root().certificate)
+    return Kept(ledger, ledger.place, spoil, partial(fill, url, EJBCA))
+
+
 def a_crl(folder: Path) -> Kept:
     path = folder / "ca.crl"
     ca = a_root()
@@ -127,10 +157,10 @@ def a_crl(folder: Path) -> Kept:
     return Kept(ledger, str(path), spoiling(path), write, holds)
 
 
-@pytest.fixture(params=[an_index, a_database, a_server, a_crl])
+@pytest.fixture(params=[an_index, a_database, a_server, boulders, ejbcas, a_crl])
 def kept(request: pytest.FixtureRequest, tmp_path: Path) -> Kept:
     make = request.param
-    medium = request.getfixturevalue("postgres") if make is a_server else tmp_path
+    medium = request.getfixturevalue("postgres") if make in (a_server, ejbcas) else tmp_path
     made: Kept = make(medium)
     return made
 

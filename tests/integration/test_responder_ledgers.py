@@ -12,7 +12,10 @@ import pytest
 from holdfast.pki.issue import Authority, Issued, Revocation
 from holdfast.seams import LedgerEntry
 from holdfast.stores.index_txt import write_index
+from holdfast.stores.sql import SqlLedger
+from support.foreign import EJBCA, fill
 from support.pki import a_root, a_server, private
+from support.postgres import PostgreSQL
 from support.processes import HOLDFAST, first_json, ran, running
 
 NOW = datetime.now(UTC).replace(microsecond=0)
@@ -137,3 +140,46 @@ def test_crl_options_that_would_lie_are_refused(world: World) -> None:
     listed = ran([*HOLDFAST, *words, "--crl-unlisted", "good"])
     assert listed.returncode == 0
     assert b"not listed" in listed.stdout
+
+
+def the_rows(world: World) -> list[LedgerEntry]:
+    good, revoked = world.good.certificate, world.revoked.certificate
+    return [
+        LedgerEntry(good.serial, good.not_after),
+        LedgerEntry(revoked.serial, revoked.not_after, NOW),
+    ]
+
+
+def test_a_ledger_in_postgresql(world: World, postgres: PostgreSQL) -> None:
+    """R32: what one process revokes, the responder answers next."""
+    url = postgres.fresh()
+    with SqlLedger.create(url, ca=world.ca.certificate) as ledger:
+        for row in the_rows(world):
+            ledger.record_entry(row)
+        with world.responder("--ledger", url) as answers:
+            assert world.asked(answers, "good") == "good"
+            assert world.asked(answers, "revoked") == "revoked"
+            ledger.revoke(world.good.certificate.serial, at=NOW)
+            assert world.asked(answers, "good") == "revoked"
+
+
+def test_another_cas_database(world: World, postgres: PostgreSQL) -> None:
+    url = postgres.fresh()
+    fill(url, EJBCA, the_rows(world))
+    world.file("ejbca.toml").write_text(EJBCA)
+    words = ["--ledger", url, "--ledger-query", world.file("ejbca.toml")]
+    with world.responder(*words) as answers:
+        assert world.asked(answers, "good") == "good"
+        assert world.asked(answers, "revoked") == "revoked"
+        fill(url, EJBCA, [])
+        assert world.asked(answers, "good") == "unauthorized"
+        postgres.run(url, "DROP TABLE CertificateData")
+        assert world.asked(answers, "good") == "trylater"
+    command = [*HOLDFAST, "responder", "--ca", world.file("both.pem"), *words, "--check"]
+    done = ran(command)
+    assert done.returncode == 2
+    assert b"does not exist" in done.stderr
+    fill(url, EJBCA, the_rows(world))
+    done = ran(command)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count(b"clean") == 3

@@ -1,4 +1,4 @@
-"""`holdfast responder`: answer OCSP for one CA, from its index.txt, its ledger or its CRLs."""
+"""`holdfast responder`: answer OCSP for one CA, from whatever ledger it has."""
 
 from __future__ import annotations
 
@@ -21,7 +21,14 @@ if TYPE_CHECKING:
 @click.option("--key", type=INPUT, help="The key of the signer, or of the CA.")
 @click.option("--key-passphrase-file", "passphrase", type=INPUT, help="Whose first line opens it.")
 @click.option("--index", type=click.Path(), help="The CA's index.txt; read again when it changes.")
-@click.option("--ledger", metavar="URL", help="A ledger of ours: a path, sqlite:/// or postgresql://.")
+@click.option(
+    "--ledger", metavar="URL", help="A ledger of ours: a path, sqlite:/// or postgresql://."
+)
+@click.option(
+    "--ledger-query",
+    type=INPUT,
+    help="How to ask the database of --ledger when it is another CA's: TOML with the query.",
+)
 @click.option("--crl", "crls", metavar="FILE|URL", multiple=True, help="A CRL of the CA, or more.")
 @click.option(
     "--crl-issuer", "crl_issuers", type=INPUT, multiple=True, help="Who signs an indirect CRL."
@@ -87,6 +94,7 @@ def responder(
     passphrase: Input | None,
     index: str | None,
     ledger: str | None,
+    ledger_query: Input | None,
     crls: tuple[str, ...],
     crl_issuers: tuple[Input, ...],
     crl_unlisted: Literal["good", "unauthorized"],
@@ -120,6 +128,10 @@ def responder(
             f"{' and '.join(several)} are {len(several)} ledgers for one CA",
             hint="give one of them",
         )
+    if ledger_query is not None and ledger is None:
+        raise OperatorError(
+            "--ledger-query without the database to ask", hint="give its URL by --ledger"
+        )
     if crls and never_issued == "revoked":
         raise OperatorError(
             "--never-issued revoked with --crl: every valid certificate would be answered revoked,"
@@ -142,7 +154,10 @@ def responder(
     )
     wiring.refuse_unfit(signs, datetime.now(UTC))
     lists = wiring.Lists(crls, tuple(map(_file, crl_issuers)), crl_unlisted) if crls else None
-    book = wiring.ledger_from(issuer=signs.issuer, index=index, ledger=ledger, lists=lists)
+    query = None if ledger_query is None else _file(ledger_query)
+    book = wiring.ledger_from(
+        issuer=signs.issuer, index=index, ledger=ledger, query=query, lists=lists
+    )
     signing = wiring.signing_from(signs, book, rules)
     if lint_only:
         return _lint(signing, book, as_json)
