@@ -10,7 +10,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 
@@ -26,107 +26,13 @@ from holdfast.setup.haproxy import HAProxy
 from holdfast.setup.haproxy_words import HAProxyConfiguration
 from holdfast.setup.words import Change, Keeper, Proposal, Wish
 from support.pki import a_key, a_root, written
-from support.servers.haproxy import free_port
+from support.servers.stock_haproxy import StockHAProxy
 from support.staples import Desk, a_desk
 from support.tls_world import NOW, YESTERDAY, a_ca, openssl, roots_file, run
 
 HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)
 CA = a_ca()
-
-FRONTEND = """
-frontend tls
-	bind 127.0.0.1:{port} ssl crt {crt}{more}
-	http-request return status 200
-"""
-
-
-class Stock:
-    """Debian's own configuration with a TLS frontend, as its unit runs it: -W, a pid file."""
-
-    def __init__(self, folder: Path, desk: Desk, *, whole: bool = True, more: str = "") -> None:
-        self.folder, self.desk = folder, desk
-        self.port = free_port()
-        self.pem = folder / "certs" / "www.pem"
-        self.pem.parent.mkdir()
-        self.pem.touch(mode=0o600)
-        server = desk.server
-        self.pem.write_bytes((server.fullchain_pem if whole else server.pem) + server.key_pem())
-        self.pid_file = folder / "haproxy.pid"
-        self.config = folder / "haproxy.cfg"
-        text = Path("/etc/haproxy/haproxy.cfg").read_text()
-        for line in text.splitlines(keepends=True):
-            if line.split()[:1] in (["chroot"], ["user"], ["group"], ["daemon"], ["log"]):
-                text = text.replace(line, "")  # what only an installed service can
-        text = text.replace("/run/haproxy/admin.sock", str(folder / "admin.sock"))
-        self.config.write_text(text + FRONTEND.format(port=self.port, crt=self.pem, more=more))
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def change(self, old: str, new: str) -> None:
-        text = self.config.read_text()
-        assert old in text
-        self.config.write_text(text.replace(old, new, 1))
-
-    def without_socket(self) -> None:
-        lines = self.config.read_text().splitlines(keepends=True)
-        self.config.write_text("".join(one for one in lines if "stats socket" not in one))
-
-    def kind(self, **wishes: object) -> HAProxy:
-        wishes.setdefault("admin_socket", self.folder / "admin.sock")
-        wishes.setdefault("environment", {})
-        return HAProxy(
-            program="/usr/sbin/haproxy",
-            configs=[self.config],
-            pid_file=self.pid_file,
-            deadline=15.0,
-            **wishes,  # type: ignore[arg-type]
-        )
-
-    @contextlib.contextmanager
-    def serving(self, *options: str) -> Iterator[Stock]:
-        words = ["/usr/sbin/haproxy", "-W", "-f", self.config, "-p", self.pid_file, *options]
-        with (self.folder / "log").open("wb") as log:
-            self._process = subprocess.Popen(words, stdout=log, stderr=log)
-        try:
-            self.wait()
-            yield self
-        finally:
-            self.stop()
-
-    def wait(self) -> None:
-        assert self._process is not None
-        for _ in range(1000):
-            if self._process.poll() is not None:
-                raise AssertionError((self.folder / "log").read_text())
-            with (
-                contextlib.suppress(OSError),
-                socket.create_connection(("127.0.0.1", self.port), 1),
-            ):
-                if self.pid_file.exists() and self.pid_file.read_text().strip():
-                    return
-            time.sleep(0.01)
-        raise AssertionError("HAProxy does not accept")
-
-    def stop(self) -> None:
-        process, self._process = self._process, None
-        if process is None:
-            return
-        process.send_signal(signal.SIGTERM)
-        try:
-            process.wait(timeout=5)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait(timeout=5)
-
-    def status(self, folder: Path, *more: object) -> str:
-        code, said = openssl(self.port, roots_file(CA, folder), *more)
-        assert code == 0, said
-        return said
-
-    def stapled(self, folder: Path) -> bool:
-        said = self.status(folder)
-        assert ("OCSP Response Status: successful" in said) != ("no response sent" in said)
-        return "Cert Status: good" in said
 
 
 @pytest.fixture
@@ -135,8 +41,8 @@ def desk() -> Desk:
 
 
 @pytest.fixture
-def stock(tmp_path: Path, desk: Desk) -> Stock:
-    return Stock(tmp_path, desk)
+def stock(tmp_path: Path, desk: Desk) -> StockHAProxy:
+    return StockHAProxy(tmp_path, desk)
 
 
 def apply(changes: Sequence[Change]) -> None:
@@ -163,12 +69,12 @@ def proposed(
     return kind.propose(examined(kind), wish, issuers=issuers or {})
 
 
-def native(stock: Stock, desk: Desk, *, age: timedelta = HOUR) -> Wish:
+def native(stock: StockHAProxy, desk: Desk, *, age: timedelta = HOUR) -> Wish:
     response = desk.staple(NOW - age, 7 * DAY).der
     return Wish(mode="native", responses={str(stock.pem): response})
 
 
-def test_examine_says_what_is_there(stock: Stock) -> None:
+def test_examine_says_what_is_there(stock: StockHAProxy) -> None:
     read = examined(stock.kind())
     assert read.version[:2] == (2, 6)
     (site,) = read.sites
@@ -185,7 +91,7 @@ def test_examine_says_what_is_there(stock: Stock) -> None:
 
 
 def test_native_from_the_stock_configuration_to_a_staple(
-    stock: Stock, desk: Desk, tmp_path: Path
+    stock: StockHAProxy, desk: Desk, tmp_path: Path
 ) -> None:
     kind = stock.kind()
     with stock.serving():
@@ -206,7 +112,7 @@ def test_native_from_the_stock_configuration_to_a_staple(
         assert examined(kind).sites[0].stapling == "by www.pem.ocsp"
 
 
-def test_a_response_past_its_half_is_replaced(stock: Stock, desk: Desk) -> None:
+def test_a_response_past_its_half_is_replaced(stock: StockHAProxy, desk: Desk) -> None:
     stock.pem.with_name("www.pem.ocsp").write_bytes(desk.staple(NOW - 20 * HOUR, 30 * HOUR).der)
     wish = native(stock, desk)
     done = proposed(stock.kind(), wish)
@@ -216,7 +122,7 @@ def test_a_response_past_its_half_is_replaced(stock: Stock, desk: Desk) -> None:
 def test_the_issuer_is_laid_beside_and_without_it_haproxy_does_not_start(
     tmp_path: Path, desk: Desk
 ) -> None:
-    stock = Stock(tmp_path, desk, whole=False)
+    stock = StockHAProxy(tmp_path, desk, whole=False)
     kind = stock.kind()
     wish = native(stock, desk)
     unknown = proposed(kind, wish)
@@ -253,7 +159,7 @@ def test_the_issuer_is_laid_beside_and_without_it_haproxy_does_not_start(
     assert asyncio.run(kind.test()) == ()
 
 
-def test_a_response_for_another_certificate_is_never_written(stock: Stock) -> None:
+def test_a_response_for_another_certificate_is_never_written(stock: StockHAProxy) -> None:
     """The red twin of native mode: the response is good, for somebody else."""
     other = a_desk("other.test", ca=CA, at=YESTERDAY)
     done = proposed(stock.kind(), native(stock, other))
@@ -262,7 +168,9 @@ def test_a_response_for_another_certificate_is_never_written(stock: Stock) -> No
     assert [one.code for one in done.troubles] == ["haproxy-response-unfit"]
 
 
-def test_keeper_mode_ends_where_the_guide_does(stock: Stock, desk: Desk, tmp_path: Path) -> None:
+def test_keeper_mode_ends_where_the_guide_does(
+    stock: StockHAProxy, desk: Desk, tmp_path: Path
+) -> None:
     stock.without_socket()
     before = stock.config.read_text()
     kind = stock.kind()
@@ -308,7 +216,7 @@ def test_keeper_mode_ends_where_the_guide_does(stock: Stock, desk: Desk, tmp_pat
 
 
 def test_a_keepers_issuer_is_named(tmp_path: Path, desk: Desk) -> None:
-    stock = Stock(tmp_path, desk, whole=False)
+    stock = StockHAProxy(tmp_path, desk, whole=False)
     wish = Wish(mode="keeper", keeper=Keeper(settings=None, state=tmp_path))
     done = proposed(stock.kind(), wish, {"localhost": (CA.certificate,)})
     assert [one.path.name for one in done.changes] == ["www.pem.issuer", "www.pem.ocsp"]
@@ -323,7 +231,7 @@ def test_mutual_tls_refuses_the_same_clients_before_and_after(tmp_path: Path, de
     """Clients of CA A are let in, one of B is not: also when B issued the server's certificate."""
     clients = a_root("Clients", at=YESTERDAY)
     (tmp_path / "clients.pem").write_bytes(clients.issued.pem)
-    stock = Stock(
+    stock = StockHAProxy(
         tmp_path, desk, whole=False, more=f" ca-file {tmp_path}/clients.pem verify required"
     )
     kind = stock.kind()
@@ -379,7 +287,9 @@ def test_mutual_tls_refuses_the_same_clients_before_and_after(tmp_path: Path, de
         assert let_in("foreign")
 
 
-def test_a_reload_waits_for_the_new_workers(stock: Stock, desk: Desk, tmp_path: Path) -> None:
+def test_a_reload_waits_for_the_new_workers(
+    stock: StockHAProxy, desk: Desk, tmp_path: Path
+) -> None:
     kind = stock.kind()
     with stock.serving():
         for _ in range(3):
@@ -404,7 +314,9 @@ def _serial(said: str) -> str:
     return done.stdout
 
 
-def test_a_refused_reload_is_told_and_the_old_one_serves_on(stock: Stock, tmp_path: Path) -> None:
+def test_a_refused_reload_is_told_and_the_old_one_serves_on(
+    stock: StockHAProxy, tmp_path: Path
+) -> None:
     kind = HAProxy(
         program="/usr/sbin/haproxy",
         configs=[stock.config],
@@ -428,7 +340,7 @@ def test_a_refused_reload_is_told_and_the_old_one_serves_on(stock: Stock, tmp_pa
         stock.status(tmp_path)
 
 
-def test_a_server_that_does_not_run_is_started(stock: Stock, tmp_path: Path) -> None:
+def test_a_server_that_does_not_run_is_started(stock: StockHAProxy, tmp_path: Path) -> None:
     words = ["/usr/sbin/haproxy", "-W", "-D", "-f", str(stock.config), "-p", str(stock.pid_file)]
     kind = stock.kind(start=words)
     assert not asyncio.run(kind.running())
@@ -449,7 +361,7 @@ def test_a_server_that_does_not_run_is_started(stock: Stock, tmp_path: Path) -> 
         asyncio.run(stock.kind(start=["/bin/false"]).reload(restart=True))
 
 
-def test_without_a_master_it_says_how(stock: Stock) -> None:
+def test_without_a_master_it_says_how(stock: StockHAProxy) -> None:
     process = subprocess.Popen(
         ["/usr/sbin/haproxy", "-db", "-f", stock.config],
         stdout=subprocess.DEVNULL,
@@ -470,7 +382,7 @@ def test_without_a_master_it_says_how(stock: Stock) -> None:
         process.wait(timeout=5)
 
 
-def test_what_the_new_process_warned_of_is_read_back(stock: Stock, desk: Desk) -> None:
+def test_what_the_new_process_warned_of_is_read_back(stock: StockHAProxy, desk: Desk) -> None:
     """An `.ocsp` that has ended: HAProxy starts, and says so only then."""
     stock.pem.with_name("www.pem.ocsp").write_bytes(desk.response(NOW - 9 * DAY, DAY).der)
     kind = stock.kind()
@@ -485,7 +397,7 @@ def test_what_the_new_process_warned_of_is_read_back(stock: Stock, desk: Desk) -
         assert kind.log_since(kind.log_mark()) == ()
 
 
-def test_prune_takes_out_what_has_become_dead(stock: Stock, tmp_path: Path) -> None:
+def test_prune_takes_out_what_has_become_dead(stock: StockHAProxy, tmp_path: Path) -> None:
     dead = a_desk("localhost", ca=CA, at=YESTERDAY, responder_urls=[])
     stock.pem.write_bytes(dead.server.fullchain_pem + dead.server.key_pem())
     ocsp = stock.pem.with_name("www.pem.ocsp")
@@ -504,7 +416,7 @@ def test_prune_takes_out_what_has_become_dead(stock: Stock, tmp_path: Path) -> N
 
 def test_folders_lists_and_bases_are_read_as_haproxy_does(tmp_path: Path, desk: Desk) -> None:
     """What HAProxy itself says it has loaded is what examine found."""
-    stock = Stock(tmp_path, desk)
+    stock = StockHAProxy(tmp_path, desk)
     folder = tmp_path / "folder"
     folder.mkdir()
     for name in ("b.pem", "a.pem", "noext"):
@@ -553,7 +465,7 @@ def test_folders_lists_and_bases_are_read_as_haproxy_does(tmp_path: Path, desk: 
 
 
 def test_conditions_are_haproxys_own(tmp_path: Path, desk: Desk) -> None:
-    stock = Stock(tmp_path, desk)
+    stock = StockHAProxy(tmp_path, desk)
     text = stock.config.read_text()
     bind = next(line for line in text.splitlines() if line.split()[:1] == ["bind"])
     branches = (
@@ -570,7 +482,7 @@ def test_conditions_are_haproxys_own(tmp_path: Path, desk: Desk) -> None:
     assert asyncio.run(stock.kind(environment={"ROLE": "front"}).test()) == ()
 
 
-def test_a_running_process_tells_its_environment(stock: Stock) -> None:
+def test_a_running_process_tells_its_environment(stock: StockHAProxy) -> None:
     text = stock.config.read_text()
     stock.config.write_text(text.replace(str(stock.pem), f'"${{CERTS}}/{stock.pem.name}"'))
     untold = examined(stock.kind(environment={}))
@@ -585,7 +497,7 @@ def test_a_running_process_tells_its_environment(stock: Stock) -> None:
         os.environ.pop("CERTS", None)
 
 
-def test_programs_that_are_not_haproxy(stock: Stock, tmp_path: Path) -> None:
+def test_programs_that_are_not_haproxy(stock: StockHAProxy, tmp_path: Path) -> None:
     for program in ("/usr/bin/env", "/nowhere/haproxy"):
         kind = HAProxy(program=program, configs=[stock.config], pid_file=stock.pid_file)
         with pytest.raises(OperatorError):
@@ -599,7 +511,7 @@ def test_programs_that_are_not_haproxy(stock: Stock, tmp_path: Path) -> None:
         asyncio.run(HAProxy(configs=[tmp_path / "gone.cfg"]).examine())
 
 
-def test_files_that_are_not_looked_for_are_asked_for(stock: Stock, desk: Desk) -> None:
+def test_files_that_are_not_looked_for_are_asked_for(stock: StockHAProxy, desk: Desk) -> None:
     """`ssl-load-extra-files none`: the smallest edit makes HAProxy look for `.ocsp` again."""
     text = stock.config.read_text()
     stock.config.write_text(text.replace("global\n", "global\n\tssl-load-extra-files none\n"))
@@ -615,7 +527,7 @@ def test_files_that_are_not_looked_for_are_asked_for(stock: Stock, desk: Desk) -
 
 
 BROKEN: dict[
-    str, Callable[[Stock], object]
+    str, Callable[[StockHAProxy], object]
 ] = {  # what is done to a stock configuration -> what the program's own words come to
     "certificate-unreadable": lambda stock: stock.pem.unlink(),
     "no-key": lambda stock: stock.pem.write_bytes(stock.desk.server.fullchain_pem),
@@ -638,7 +550,9 @@ BROKEN: dict[
 
 
 @pytest.mark.parametrize("code", BROKEN)
-def test_each_refusal_of_the_real_program_has_place_and_cure(code: str, stock: Stock) -> None:
+def test_each_refusal_of_the_real_program_has_place_and_cure(
+    code: str, stock: StockHAProxy
+) -> None:
     kind = stock.kind()
     assert asyncio.run(kind.test()) == ()
     BROKEN[code](stock)
@@ -650,7 +564,7 @@ def test_each_refusal_of_the_real_program_has_place_and_cure(code: str, stock: S
     assert told[0].place.path == stock.config
 
 
-def test_a_socket_that_cannot_be_made_is_told_by_the_refused_reload(stock: Stock) -> None:
+def test_a_socket_that_cannot_be_made_is_told_by_the_refused_reload(stock: StockHAProxy) -> None:
     """Its own test passes: only binding shows it. The old process serves on."""
     with stock.serving():
         stock.change(f"{stock.folder}/admin.sock", f"{stock.folder}/gone/admin.sock")
