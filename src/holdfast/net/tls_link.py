@@ -93,7 +93,7 @@ class Link(asyncio.Protocol):
         self.closing = False
         self._ended_sending = False
         self._heard_eof = False
-        self._admitted = False
+        self._sent = False  # anything of the application's
 
     # -- from the network -------------------------------------------------------------------
 
@@ -102,15 +102,12 @@ class Link(asyncio.Protocol):
         name = transport.get_extra_info("peername")
         self.client = str(name[0]) if name else ""
         server = self._server
-        self._admitted = server.admit(self)
-        if not self._admitted:
+        if not server.admit(self):
             self.closing = True
             self.raw.abort()
             return
-        if server.says_for_whom(self.client):
+        if not self.counted:  # it is to say for whom it connects
             self._header = b""
-        else:
-            self.counted = True
         self._timer = asyncio.get_running_loop().call_later(server.handshake_timeout, self._late)
 
     def data_received(self, data: bytes) -> None:
@@ -141,12 +138,13 @@ class Link(asyncio.Protocol):
     def eof_received(self) -> bool:
         if self.closing:
             return False
+        clean = self.pipe.peer_closed
         try:
             self.pipe.eof()
         except HoldfastError as error:
             self._fail(error)
             return False
-        self._eof()
+        self._eof(clean=clean)
         return not self.closing
 
     def pause_writing(self) -> None:
@@ -170,6 +168,7 @@ class Link(asyncio.Protocol):
     def send(self, data: bytes | bytearray | memoryview) -> None:
         if self.closing or self._ended_sending or not data:
             return
+        self._sent = True
         try:
             self.pipe.send(data)
         except HoldfastError as error:
@@ -237,12 +236,20 @@ class Link(asyncio.Protocol):
         self._app = self._server.start(self)
         self._app.connection_made(TLSTransport(self))
 
-    def _eof(self) -> None:
+    def _eof(self, *, clean: bool = True) -> None:
+        """The client's last byte; not `clean`: without close_notify."""
         if self._heard_eof:
             return
         self._heard_eof = True
-        if self._app is None or not self._app.eof_received():
+        if self._app is not None and self._app.eof_received():
+            return
+        if clean or self._sent:
             self.close()
+            return
+        # It has had nothing that could be cut short, and has gone: our close_notify would be
+        # written to nobody
+        self.closing = True
+        self.raw.close()
 
     def _flush(self) -> None:
         waiting = self.pipe.outgoing()

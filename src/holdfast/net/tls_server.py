@@ -113,12 +113,15 @@ class TLSServer:
         return Link(self)
 
     def admit(self, link: Link) -> bool:
-        """Whether `link` may be; one that may is counted until it leaves."""
+        """Whether `link` may be; one that may is counted until it leaves, for its client too,
+        unless that is a load balancer, which says first for whom it connects."""
         if len(self._links) >= self._max_connections:
             self._refuse(link.client, f"there are {self._max_connections} connections already")
             return False
-        if not within(link.client, self._headers_from) and not self.count(link.client):
-            return False
+        if not self._headers_from or not within(link.client, self._headers_from):
+            link.counted = self.count(link.client)
+            if not link.counted:
+                return False
         self._links.add(link)
         return True
 
@@ -134,10 +137,6 @@ class TLSServer:
     def _refuse(self, client: str, why: str) -> None:
         self.refused += 1
         self._on_refusal(client, why)
-
-    def says_for_whom(self, client: str) -> bool:
-        """Whether `client` is a load balancer, which sends a header."""
-        return within(client, self._headers_from)
 
     def start(self, link: Link) -> asyncio.Protocol:
         self.handshakes += 1

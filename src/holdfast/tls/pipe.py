@@ -14,6 +14,7 @@ from OpenSSL import SSL
 from holdfast.errors import HoldfastError, PeerError, Unavailable
 
 RECORD = 16384  # bytes; RFC 8446 5.1: what one record carries at most, and one SSL_write takes
+SOME = 20 * 1024  # bytes
 APPLICATION_DATA = 23  # RFC 8446 B.1 ContentType
 
 
@@ -52,6 +53,8 @@ class Pipe:
 
         Raise `PeerError` when the peer breaks TLS, sends an alert, or offers nothing we share.
         """
+        if not self._begun:
+            data = self._first(data)
         if not data:
             return b""
         self._connection.bio_write(data)
@@ -59,6 +62,11 @@ class Pipe:
         if not self.established and not self._handshake():
             return b""
         return self._read()
+
+    def _first(self, data: bytes) -> bytes:
+        """What `data` and what came before it begin the connection with, b"" while that is too
+        little."""
+        raise NotImplementedError
 
     def eof(self) -> None:
         """Say that the peer's bytes ended; raise `Unavailable` when the handshake was under way."""
@@ -90,16 +98,19 @@ class Pipe:
         if not self._begun:
             return b""
         parts: list[bytes] = []
+        size = SOME  # a flight or a record's worth; only then is a larger buffer worth its price
         while True:
             try:
-                part = self._connection.bio_read(65536)
+                part = self._connection.bio_read(size)
             except SSL.Error:
                 break
-            if len(part) < 65536 and not parts:
-                return part
-            parts.append(part)
-            if len(part) < 65536:
+            if len(part) < size:
+                if not parts:
+                    return part
+                parts.append(part)
                 break
+            parts.append(part)
+            size = 65536
         return b"".join(parts)
 
     def close(self) -> None:
@@ -143,9 +154,13 @@ class Pipe:
         except SSL.WantReadError:
             return False
         except SSL.Error as error:
-            raise translated(error, "the handshake") from None
+            raise self._failed(translated(error, "the handshake")) from None
         self.established = True
         return True
+
+    def _failed(self, error: HoldfastError) -> HoldfastError:
+        """What a handshake that failed by `error` is told as."""
+        return error
 
     def _read(self) -> bytes:
         parts: list[bytes] = []
@@ -192,6 +207,19 @@ class _RecordCount:
                 return
         position = 0
         while position < size:
+            if not self._left and not self._header:
+                end = position + 5
+                if end <= size:  # a header that is whole, as nearly all are
+                    end += (data[position + 3] << 8) | data[position + 4]
+                    self._kind = data[position]
+                    if end > size:
+                        self._left = end - size
+                        return
+                    position = end
+                    self._whole += 1
+                    if self._kind != APPLICATION_DATA:
+                        self._other = self.others = True
+                    continue
             if self._left:
                 step = min(self._left, size - position)
                 self._left -= step

@@ -155,7 +155,8 @@ class ServerTLS:
         }
         first = next(iter(_names(identities[0])), "")
         fallback = group(_group(identities, first) if first else (0,))
-        return _Contexts(tuple(identities), by_name, fallback)
+        only = fallback if len(made) == 1 else None
+        return _Contexts(tuple(identities), by_name, fallback, only)
 
     def _refusing(self) -> SSL.Context:
         """A context that resumes sessions and shows nobody a certificate: handshake_failure."""
@@ -188,67 +189,65 @@ class ServerTLS:
         if self._alpn:
             context.set_alpn_select_callback(functools.partial(_agree, self._alpn))
         only = identities[0].leaf.der if len(identities) == 1 else b""
-        context.set_ocsp_server_callback(functools.partial(_stapled, self._staple, only))
+        context.set_ocsp_server_callback(functools.partial(_stapled, self.staple_for, only))
         return context
 
 
 class ServerPipe(Pipe):
     """A server's end. OpenSSL begins when the client's first message is whole, with the context of
-    the name in it.
-
-    `lacking`: must-staple certificates for that name that have no staple now.
-    """
+    the name in it; or at once, where every name has the same."""
 
     def __init__(self, tls: ServerTLS, contexts: _Contexts) -> None:
         super().__init__(None)
         self._tls = tls
-        self._contexts: _Contexts | None = contexts
+        self._contexts = contexts
         self._early = b""
-        self.lacking: tuple[Identity, ...] = ()
+        self._lacking: tuple[Identity, ...] = ()
         self._refusing = False
 
-    def receive(self, data: bytes) -> bytes:
-        if self._contexts is None:
-            return super().receive(data)
-        early = self._early + data if self._early else data
-        hello = read_hello(early)
-        if hello is None:
-            self._early = early
-            return b""
-        self._choose(self._contexts.named(hello.server_name))
-        self._contexts, self._early = None, b""
-        return super().receive(early)
+    @property
+    def lacking(self) -> tuple[Identity, ...]:
+        """Must-staple certificates for that name that had no staple, unless nothing was to be
+        shown, since a session was resumed."""
+        return () if self._refusing and self.established else self._lacking
+
+    def _first(self, data: bytes) -> bytes:
+        group = self._contexts.only
+        if group is None:
+            data = self._early + data
+            hello = read_hello(data)
+            if hello is None:
+                self._early = data
+                return b""
+            self._early = b""
+            group = self._contexts.named(hello.server_name)
+        self._choose(group)
+        return data
 
     def _choose(self, group: Group) -> None:
         connection = SSL.Connection(group.context, None)
         if group.must_staple:
-            self.lacking = self._tls.lacking(group)
-            if self.lacking and not self._tls.serve_unstapled:
+            lacking = self._lacking = self._tls.lacking(group)
+            if lacking and not self._tls.serve_unstapled:
                 # The tickets stay those of the first context, and a resumption shows none (T5)
-                connection.set_context(self._tls.without(group, self.lacking))
-                self._refusing = self.lacking == group.identities
+                connection.set_context(self._tls.without(group, lacking))
+                self._refusing = lacking == group.identities
         connection.set_accept_state()
         self._begin_with(connection)
 
-    def _handshake(self) -> bool:
-        try:
-            done = super()._handshake()
-            if done and self._refusing:
-                self.lacking = ()  # a session was resumed: nothing had to be shown
-            return done
-        except HoldfastError as error:
-            if not self.lacking or self._tls.serve_unstapled:
-                raise
-            told = ", ".join(
-                f"{one.leaf.names[0] if one.leaf.names else one.leaf.subject}"
-                f" (serial {one.leaf.serial:x})"
-                for one in self.lacking
-            )
-            raise PeerError(
-                f"must-staple and no staple to send, so not served: {told}; {error.message}",
-                failure=UNSTAPLED,
-                hint="see why its responder gives none (`holdfast fetch`), or set serve_unstapled",
-            ) from error
+    def _failed(self, error: HoldfastError) -> HoldfastError:
+        if not self._lacking or self._tls.serve_unstapled:
+            return error
+        told = ", ".join(
+            f"{one.leaf.names[0] if one.leaf.names else one.leaf.subject}"
+            f" (serial {one.leaf.serial:x})"
+            for one in self._lacking
+        )
+        return PeerError(
+            f"must-staple and no staple to send, so not served: {told}; {error.message}",
+            failure=UNSTAPLED,
+            hint="see why its responder gives none (`holdfast fetch`), or set serve_unstapled",
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -275,6 +274,7 @@ class _Contexts:
     identities: tuple[Identity, ...]
     by_name: dict[str, Group]
     fallback: Group
+    only: Group | None = None  # for whatever name
 
     def named(self, host: str) -> Group:
         exact = self.by_name.get(host)
@@ -346,9 +346,9 @@ def _agree(
 
 def _stapled(staple_for: StapleFor, only: bytes, connection: SSL.Connection, data: object) -> bytes:
     """`only`: the leaf of a context that has no other."""
-    if only:
-        return staple_for(only)
     try:
+        if only:
+            return staple_for(only)
         leaf = connection.get_certificate(as_cryptography=True)
         return staple_for(leaf.public_bytes(Encoding.DER)) if leaf is not None else b""
     except Exception:  # K2: an answer without a staple is better than no answer
