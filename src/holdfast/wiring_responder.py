@@ -17,11 +17,14 @@ from holdfast.pki.certificate import Certificate
 from holdfast.pki.kind import Kind
 
 if TYPE_CHECKING:
+    from holdfast.ocsp.verdict import Verdict
     from holdfast.plan.answering import Rules
     from holdfast.seams import Ledger
     from holdfast.sources.signing import Signing
+    from holdfast.stores.responses import ReadyAnswers
 
 
+Row = tuple[str, str, tuple[Finding, ...]]
 Follow = Callable[[], Coroutine[None, None, None]]
 
 
@@ -116,7 +119,7 @@ def ledger_from(
     else:
         raise OperatorError(
             "no ledger given: what did the CA issue and revoke?",
-            hint="give --index index.txt, --ledger ledger.sqlite or --crl ca.crl",
+            hint="give --index index.txt, --ledger ledger.sqlite, --crl ca.crl or --responses FILE",
         )
     next(found.entries(), None)
     return found
@@ -145,6 +148,16 @@ def _crl_ledger(lists: Lists, issuer: Certificate) -> Ledger:
     return found
 
 
+async def ready_from(path: str, ca: File) -> ReadyAnswers:
+    """Answers signed elsewhere, at `path`; what cannot be read is told at once."""
+    from holdfast.net.clock import SystemClock
+    from holdfast.stores.responses import ReadyAnswers
+
+    found = ReadyAnswers(path, ca=_first_certificate(ca), clock=SystemClock())
+    await found.look()
+    return found
+
+
 def follower_of(ledger: Ledger) -> Follow | None:
     """What has to run beside the responder, for a ledger that is fetched."""
     follow: Follow | None = getattr(ledger, "follow", None)
@@ -159,14 +172,12 @@ def signing_from(signer: Signer, ledger: Ledger, rules: Rules) -> Signing:
     return Signing(signer=signer, ledger=ledger, clock=SystemClock(), rules=rules)
 
 
-async def lint(
-    signing: Signing, ledger: Ledger, *, at: datetime, limit: int = 1000
-) -> list[tuple[str, str, tuple[Finding, ...]]]:
+async def lint(signing: Signing, ledger: Ledger, *, at: datetime, limit: int = 1000) -> list[Row]:
     """(kind, serial in hex, findings) for one answer of every kind the ledger has: good, revoked
     and never issued. The findings leave out that the certificate is revoked or unknown."""
     from holdfast.ocsp.verify import examine
 
-    rows: list[tuple[str, str, tuple[Finding, ...]]] = []
+    rows: list[Row] = []
     for kind, serial in _samples(ledger, limit):
         try:
             response = await signing.response(Subject(serial, signing.signer.issuer))
@@ -174,13 +185,28 @@ async def lint(
             rows.append((f"{kind}: {error.message}", f"{serial:x}", ()))
             continue
         verdict = examine(response, Subject(serial, signing.signer.issuer), at=at)
-        told = tuple(
-            found
-            for found in verdict.findings
-            if found.code not in ("response-revoked", "response-unknown")
-        )
-        rows.append((kind, f"{serial:x}", told))
+        rows.append((kind, f"{serial:x}", _about_the_response(verdict)))
     return rows
+
+
+def lint_ready(ready: ReadyAnswers, *, limit: int = 1000) -> list[Row]:
+    """The same of answers signed elsewhere: the newest about each certificate."""
+    return [
+        (
+            "unreadable" if verdict.certificate_status is None else verdict.certificate_status.text,
+            serial,
+            _about_the_response(verdict),
+        )
+        for serial, verdict in ready.verdicts(limit)
+    ]
+
+
+def _about_the_response(verdict: Verdict) -> tuple[Finding, ...]:
+    return tuple(
+        found
+        for found in verdict.findings
+        if found.code not in ("response-revoked", "response-unknown")
+    )
 
 
 def _samples(ledger: Ledger, limit: int) -> list[tuple[str, int]]:
@@ -192,8 +218,7 @@ def _samples(ledger: Ledger, limit: int) -> list[tuple[str, int]]:
         seen.add(entry.serial)
         found.setdefault("good" if entry.revoked_at is None else "revoked", entry.serial)
     for unused in range(1, limit + 2):
-        entry = ledger.entry(unused)
-        if entry is None:
+        if ledger.entry(unused) is None:
             return [*found.items(), ("never issued", unused)]
         if unused not in seen:  # a ledger of CRLs where what they do not list is good
             return [*found.items(), ("not listed", unused)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -9,10 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from holdfast.ocsp.statuses import GOOD, Revoked
 from holdfast.pki.issue import Authority, Issued, Revocation
 from holdfast.seams import LedgerEntry
 from holdfast.stores.index_txt import write_index
 from holdfast.stores.sql import SqlLedger
+from support.answers import an_answer
 from support.foreign import EJBCA, fill
 from support.pki import a_root, a_server, private
 from support.postgres import PostgreSQL
@@ -183,3 +186,56 @@ def test_another_cas_database(world: World, postgres: PostgreSQL) -> None:
     done = ran(command)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count(b"clean") == 3
+
+
+def test_answers_signed_elsewhere(world: World) -> None:
+    """R32: no key is there, and what changes is seen by the next question."""
+    path = world.file("responses")
+    lines = []
+    for issued, said in ((world.good, GOOD), (world.revoked, Revoked(NOW))):
+        lines.append(base64.b64encode(an_answer(world.ca, issued, said, at=NOW)))
+    path.write_bytes(b"\n".join(lines))
+    with world.responder("--responses", path, signs=False) as url:
+        assert world.asked(url, "good") == "good"
+        assert world.asked(url, "revoked") == "revoked"
+        path.write_bytes(lines[1])
+        assert world.asked(url, "good") == "unauthorized"
+        revoked = an_answer(world.ca, world.good, Revoked(NOW), at=NOW + timedelta(minutes=30))
+        path.write_bytes(base64.b64encode(revoked))
+        assert world.asked(url, "good") == "revoked"
+        path.unlink()
+        assert world.asked(url, "good") == "trylater"
+
+
+def test_a_directory_that_openssl_signed(world: World) -> None:
+    world.file("index.txt").write_bytes(write_index(the_rows(world), at=NOW))
+    folder = world.folder / "ready"
+    folder.mkdir()
+    for name in ("good", "revoked"):
+        words = ["-index", world.file("index.txt"), "-rsigner", world.file("ca.pem")]
+        words += ["-rkey", world.file("ca.key"), "-CA", world.file("ca.pem"), "-ndays", "3"]
+        asked = world.file(f"{name}.req")
+        issuer = ["-issuer", world.file("ca.pem"), "-cert", world.file(f"{name}.pem")]
+        assert ran(["openssl", "ocsp", *issuer, "-reqout", asked, "-no_nonce"]).returncode == 0
+        words += ["-reqin", asked, "-respout", folder / f"{name}.der"]
+        assert ran(["openssl", "ocsp", *words]).returncode == 0
+    with world.responder("--responses", folder, signs=False) as url:
+        assert world.asked(url, "good") == "good"
+        assert world.asked(url, "revoked") == "revoked"
+    command = [*HOLDFAST, "responder", "--ca", world.file("ca.pem"), "--responses", folder]
+    done = ran([*command, "--check"])
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count(b"serial ") == 2
+    refused = ran([*command, "--key", world.file("ca.key"), "--check"])
+    assert refused.returncode == 2
+    assert b"signed already" in refused.stderr
+
+
+def test_responses_of_another_ca_are_told_before_it_serves(world: World) -> None:
+    """The red twin of the file that is served."""
+    twin = a_root(at=BEGIN, who="another key")
+    path = world.file("responses")
+    path.write_bytes(base64.b64encode(an_answer(twin, world.good, at=NOW)))
+    done = ran([*HOLDFAST, "responder", "--ca", world.file("ca.pem"), "--responses", path])
+    assert done.returncode == 2
+    assert b"holds no response that CN=Test Root stands for" in done.stderr

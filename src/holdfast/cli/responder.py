@@ -11,8 +11,9 @@ from holdfast.cli.params import DURATION, HOST_PORT, INPUT, HostPort, Input, jso
 
 if TYPE_CHECKING:
     from holdfast.seams import Ledger
+    from holdfast.services.responder import Answering
     from holdfast.sources.signing import Signing
-    from holdfast.wiring_responder import File, Follow
+    from holdfast.wiring_responder import File, Follow, Row
 
 
 @click.command()
@@ -39,6 +40,11 @@ if TYPE_CHECKING:
     default="unauthorized",
     show_default=True,
     help="What a serial is that no CRL lists: a CRL does not tell what was issued.",
+)
+@click.option(
+    "--responses",
+    type=click.Path(),
+    help="Answers signed elsewhere: a file of base64 lines, or a directory; no key is needed.",
 )
 @click.option(
     "--listen",
@@ -98,6 +104,7 @@ def responder(
     crls: tuple[str, ...],
     crl_issuers: tuple[Input, ...],
     crl_unlisted: Literal["good", "unauthorized"],
+    responses: str | None,
     listen: HostPort,
     prefix: str,
     validity: timedelta,
@@ -121,7 +128,7 @@ def responder(
     from holdfast.pki.keys import passphrase_of
     from holdfast.plan.answering import NeverIssued, Rules
 
-    given = {"--index": index, "--ledger": ledger, "--crl": crls or None}
+    given = {"--index": index, "--ledger": ledger, "--crl": crls or None, "--responses": responses}
     several = [option for option, value in given.items() if value is not None]
     if len(several) > 1:
         raise OperatorError(
@@ -143,6 +150,13 @@ def responder(
             "--validity 0s: an answer that never holds", hint="give 12h, or 7d for offline clients"
         )
     _log_to_stderr()
+    if responses is not None:
+        if signer is not None or key is not None:
+            raise OperatorError(
+                "--responses are signed already: nothing is signed with --signer or --key",
+                hint="leave the two out, or give a ledger instead of --responses",
+            )
+        return _ready(_file(ca), responses, listen, prefix, max_age, lint=lint_only, json=as_json)
     rules = Rules(validity=validity, backdate=backdate, never_issued=NeverIssued(never_issued))
     signs = wiring.signer_from(
         _file(ca),
@@ -161,7 +175,36 @@ def responder(
     signing = wiring.signing_from(signs, book, rules)
     if lint_only:
         return _lint(signing, book, as_json)
-    return _serve(signing, listen, prefix, max_age, as_json, follow=wiring.follower_of(book))
+    return _serve(
+        signing,
+        listen,
+        prefix,
+        max_age,
+        as_json,
+        about=_signed_by(signing),
+        follow=wiring.follower_of(book),
+    )
+
+
+def _ready(
+    ca: File,
+    path: str,
+    listen: HostPort,
+    prefix: str,
+    max_age: timedelta,
+    *,
+    lint: bool,
+    json: bool,
+) -> int:
+    import asyncio
+
+    from holdfast import wiring_responder as wiring
+
+    ready = asyncio.run(wiring.ready_from(path, ca))
+    if lint:
+        return _told(wiring.lint_ready(ready), json)
+    about = f"answering for {ready.ca.subject}, {len(ready)} certificates, signed elsewhere, at"
+    return _serve(ready, listen, prefix, max_age, json, about=(about, ""))
 
 
 def _lint(signing: Signing, ledger: Ledger, as_json: bool) -> int:
@@ -169,9 +212,13 @@ def _lint(signing: Signing, ledger: Ledger, as_json: bool) -> int:
     from datetime import UTC, datetime
 
     from holdfast import wiring_responder as wiring
+
+    return _told(asyncio.run(wiring.lint(signing, ledger, at=datetime.now(UTC))), as_json)
+
+
+def _told(rows: list[Row], as_json: bool) -> int:
     from holdfast.cli.output import Printer, exit_code, write_document
 
-    rows = asyncio.run(wiring.lint(signing, ledger, at=datetime.now(UTC)))
     findings = [found for _, _, told in rows for found in told]
     if as_json:
         answers = [
@@ -189,14 +236,21 @@ def _lint(signing: Signing, ledger: Ledger, as_json: bool) -> int:
     return exit_code(findings)
 
 
+def _signed_by(signing: Signing) -> tuple[str, str]:
+    signer = signing.signer
+    who = "the CA itself" if signer.is_issuer else signer.certificate.subject
+    return f"answering for {signer.issuer.subject} at", f", signed by {who}"
+
+
 def _serve(
-    signing: Signing,
+    answering: Answering,
     listen: HostPort,
     prefix: str,
     max_age: timedelta,
     as_json: bool,
     *,
-    follow: Follow | None,
+    about: tuple[str, str],
+    follow: Follow | None = None,
 ) -> int:
     import asyncio
 
@@ -212,15 +266,13 @@ def _serve(
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, ended.set)
-        handler = Responder(signing, clock=SystemClock(), prefix=prefix, max_age=max_age)
+        handler = Responder(answering, clock=SystemClock(), prefix=prefix, max_age=max_age)
         server = await serve(listen.host or "0.0.0.0", listen.port, handler.handle)  # noqa: S104
         url = f"http://{HostPort(listen.host or '127.0.0.1', server.port)}{handler.path}"
         if as_json:
             write_document({"schema": "holdfast.responder/1", "url": url, "port": server.port})
         else:
-            signer = signing.signer
-            who = "the CA itself" if signer.is_issuer else signer.certificate.subject
-            Printer.on().line(f"answering for {signer.issuer.subject} at {url}, signed by {who}")
+            Printer.on().line(f"{about[0]} {url}{about[1]}")
         import sys
 
         sys.stdout.flush()
