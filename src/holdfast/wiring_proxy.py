@@ -159,6 +159,8 @@ class Stand:
     tls: ServerTLS = field(init=False)
     proxy: Proxy = field(init=False)
     _feeder: _Own | _Followed | None = field(init=False, default=None)
+    _wanted: list[Subject] = field(init=False, default_factory=list)
+    _dropping: asyncio.Task[None] | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         self.shelf = _ProxyShelf(self._revoked, on_revoked=self.on_revoked)
@@ -189,13 +191,28 @@ class Stand:
 
     async def reload(self) -> None:
         """Read the files again and serve them once their staples are there, or cannot be had now
-        (K18); on an error nothing changes."""
+        (K18); on an error nothing changes.
+
+        Staples of what is served no more stay while a handshake with it can be under way (T6).
+        """
         identities = self.files.load()
+        await self._stop_dropping()
+        wanted = {one.certid.key: one for one in [*self._wanted, *subjects_of(identities)]}
         if self._feeder is not None:
-            await self._feeder.prepare([*self.subjects, *subjects_of(identities)])
+            await self._feeder.prepare(list(wanted.values()))
+        self._wanted = list(wanted.values())
         self.tls.reload(identities)
+        self._dropping = asyncio.create_task(self._drop_the_old())
+
+    async def _stop_dropping(self) -> None:
+        if self._dropping is not None:
+            await _ended(self._dropping)
+
+    async def _drop_the_old(self) -> None:
+        await asyncio.sleep(self.passing.deadlines.handshake)
+        self._wanted = self.subjects
         if self._feeder is not None:
-            await self._feeder.prepare(self.subjects)
+            await self._feeder.prepare(self._wanted)
 
     def rows(self) -> list[dict[str, object]]:
         """One certificate each: what is served, and where its staple stands, in words."""
@@ -239,9 +256,11 @@ class Stand:
             else:
                 feeder = _Followed(self._follower(Path(keeper)))
             self._feeder = feeder
-            await feeder.prepare(self.subjects, running=stack)
+            self._wanted = self.subjects
+            await feeder.prepare(self._wanted, running=stack)
             renewing = asyncio.create_task(self._renew_ticket_keys())
             stack.push_async_callback(_ended, renewing)
+            stack.push_async_callback(self._stop_dropping)
             yield
 
     async def _renew_ticket_keys(self) -> None:

@@ -166,6 +166,28 @@ def test_t6_certificates_and_staples_are_replaced_under_load_without_one_dropped
     assert seen == {one.certificate.serial for one in sites}
 
 
+def test_t6_t4_a_connection_of_before_a_reload_is_stapled_after_it(
+    responder: Responder, tmp_path: Path
+) -> None:
+    """Its certificate is the old one, whose staple must not have gone yet."""
+    old, new = responder.site("/was", must_staple=True), responder.site("/is", must_staple=True)
+    chain, key = written(old, tmp_path)
+    with (
+        running(tmp_path, "--cert", chain, "--key", key) as proxy,
+        socket.create_connection(("127.0.0.1", proxy.port), timeout=10) as early,
+    ):
+        with Caller(proxy.port):  # so that the one before it has been accepted
+            pass
+        written(new, tmp_path)
+        hup(proxy, 1)
+        with Caller(proxy.port, sock=early) as caller:
+            assert caller.tls.chain[0] == old.certificate.der
+            assert caller.tls.staple
+        with Caller(proxy.port) as caller:
+            assert caller.tls.chain[0] == new.certificate.der
+            assert caller.tls.staple
+
+
 def test_red_t6_a_reload_that_fails_under_load_changes_nothing(
     responder: Responder, roots: Path, tmp_path: Path
 ) -> None:

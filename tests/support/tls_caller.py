@@ -8,12 +8,18 @@ from holdfast.tls.client import ClientTLS
 
 
 class Caller:
-    """On `ClientTLS`; `before`: bytes that go first, in the clear."""
+    """On `ClientTLS`; `before`: bytes that go first, in the clear; `sock`: connected already."""
 
     def __init__(
-        self, port: int, *, before: bytes = b"", alpn: tuple[str, ...] = (), name: str = "localhost"
+        self,
+        port: int,
+        *,
+        before: bytes = b"",
+        alpn: tuple[str, ...] = (),
+        name: str = "localhost",
+        sock: socket.socket | None = None,
     ) -> None:
-        self.sock = socket.create_connection(("127.0.0.1", port), timeout=10)
+        self.sock = sock or socket.create_connection(("127.0.0.1", port), timeout=10)
         self.sock.sendall(before)
         self.tls = ClientTLS(name, alpn=alpn)
         self._kept = b""
