@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Literal
@@ -139,12 +140,12 @@ def _crl_ledger(lists: Lists, issuer: Certificate) -> Ledger:
         issuers=[_first_certificate(file) for file in lists.issuers],
         unlisted=Unlisted(lists.unlisted),
     )
+    if not any(is_url(place) for place in lists.places):
+        found.check()
+        return found
     asyncio.run(found.refresh())
-    try:
+    with suppress(StoreError):  # the alert has told it
         next(found.entries(), None)
-    except StoreError:
-        if not any(is_url(place) for place in lists.places):
-            raise
     return found
 
 

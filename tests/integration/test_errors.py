@@ -42,6 +42,10 @@ PLACES = {
     "responder --ca": "responder --ca FILE --index index.txt",
     "responder --signer": "responder --ca ca.pem --signer FILE --index index.txt",
     "responder --key": "responder --ca ca.pem --key FILE --index index.txt",
+    "responder --crl": "responder --ca both.pem --crl FILE",
+    "responder --crl-issuer": "responder --ca both.pem --crl x.crl --crl-issuer FILE",
+    "responder --ledger-query": "responder --ca both.pem --ledger x.db --ledger-query FILE",
+    "responder --responses": "responder --ca ca.pem --responses FILE",
     "keep --certificate": "keep --check --state st --certificate FILE",
     "keep --issuer": "keep --check --state st --certificate leaf.pem --issuer FILE",
     "lab responder --ca": "lab responder --ca FILE",
@@ -133,6 +137,14 @@ responder --ca ca.pem --index index.txt                        -> key
 responder --ca both.pem                                        -> ledger
 responder --ca both.pem --index none.txt                       -> none.txt
 responder --ca both.pem --index text                           -> text:1
+responder --ca both.pem --crl ca.pem                           -> certificate
+responder --ca both.pem --crl none.crl --never-issued revoked  -> does not tell what was issued
+responder --ca both.pem --index index.txt --crl a.crl          -> two ledgers
+responder --ca both.pem --ledger mysql://me:secret@h/d         -> me:***@h/d
+responder --ca both.pem --ledger postgresql://127.0.0.1:1/d    -> refused
+responder --ca both.pem --ledger-query text                    -> --ledger
+responder --ca both.pem --responses text --key leaf.key        -> signed already
+responder --ca ca.pem --responses text                         -> text
 responder --ca both.pem --ledger none.sqlite                   -> none.sqlite
 responder --ca both.pem --ledger leaf.pem                      -> leaf.pem
 responder --ca both.pem --ledger mysql://h/d                   -> mysql

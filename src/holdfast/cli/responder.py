@@ -131,9 +131,9 @@ def responder(
     given = {"--index": index, "--ledger": ledger, "--crl": crls or None, "--responses": responses}
     several = [option for option, value in given.items() if value is not None]
     if len(several) > 1:
+        number = ("two", "three", "four")[len(several) - 2]
         raise OperatorError(
-            f"{' and '.join(several)} are {len(several)} ledgers for one CA",
-            hint="give one of them",
+            f"{' and '.join(several)} are {number} ledgers for one CA", hint="give one of them"
         )
     if ledger_query is not None and ledger is None:
         raise OperatorError(

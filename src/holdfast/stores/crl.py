@@ -120,6 +120,11 @@ class CrlLedger:
         stands for that of each."""
         return iter([self._ledger_entry(found) for found in self._current().revoked.values()])
 
+    def check(self) -> None:
+        """`StoreError` when nothing can be said now; no alert, for who starts it looks on."""
+        with self._lock:
+            self._judged()
+
     # -- reading again ----------------------------------------------------------------------
 
     async def refresh(self) -> None:

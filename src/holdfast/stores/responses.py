@@ -209,7 +209,7 @@ class ReadyAnswers:
         """Hold what of `pieces` verifies; what was verified before is not verified again."""
         verified: dict[bytes, tuple[Held, ...]] = {}
         held: dict[CertID, list[Held]] = {}
-        refused = 0
+        refused: list[tuple[str, str]] = []
         for piece in pieces:
             problem = piece.problem
             try:
@@ -221,11 +221,14 @@ class ReadyAnswers:
             except HoldfastError as error:
                 problem = error.message
             if problem:
-                refused += 1
-                if refused <= MAX_TOLD:
-                    log.warning("response passed over", place=piece.place, why=problem)
-        if pieces and not held:
-            raise StoreError(f"{self.path}: holds no response that {self.ca.subject} stands for")
+                refused.append((piece.place, problem))
+        if not held:  # an empty file too: it may be half copied, and knows nobody
+            why = f": {': '.join(refused[0])}" if refused else ""
+            raise StoreError(
+                f"{self.path}: holds no response that {self.ca.subject} stands for{why}"
+            )
+        for place, why in refused[:MAX_TOLD]:
+            log.warning("response passed over", place=place, why=why)
         for several in held.values():
             # of two of one instant the one that revokes decides
             several.sort(
@@ -235,7 +238,9 @@ class ReadyAnswers:
                 )
             )
         self._held, self._verified, self._trouble = held, verified, None
-        log.info("responses read", path=str(self.path), certificates=len(held), refused=refused)
+        log.info(
+            "responses read", path=str(self.path), certificates=len(held), refused=len(refused)
+        )
 
     def _proved(self, der: bytes) -> tuple[Held, ...]:
         response = Response.parse(der)
