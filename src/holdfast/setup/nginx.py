@@ -26,8 +26,9 @@ from holdfast.net.issuers import from_path
 from holdfast.net.program import DEADLINE, run_program
 from holdfast.pki.certificate import Certificate
 from holdfast.seams import Clock
-from holdfast.setup import nginx_log
+from holdfast.setup import log
 from holdfast.setup.nginx_disk import Build, DiskFiles, build, read_configuration
+from holdfast.setup.nginx_log import log_files
 from holdfast.setup.nginx_mend import staple_file_troubles, text_troubles, trust_troubles
 from holdfast.setup.nginx_native import Names
 from holdfast.setup.nginx_propose import Setting, dead_lines, propose
@@ -173,13 +174,13 @@ class Nginx:
                 hint="start it; it reads its configuration then",
             )
         before = self._master.serving(pid, _serves)
-        mark = nginx_log.mark(self._logs)
+        mark = log.mark(self._logs)
         self._master.signal(pid, signal.SIGHUP)
         if not before:  # a single process: it has no workers to be replaced
             return
         ends = time.monotonic() + self._deadline
         while not await self._master.replaced(pid, before, _serves, within=LOOK_EVERY):
-            lines = nginx_log.lines_since(mark, self._logs)
+            lines = log.lines_since(mark, self._logs)
             grave = [said(line) for line in lines if level(line) == "emerg"]
             last = grave[-1] if grave else ""
             # it binds five times, and only then gives up (ngx_open_listening_sockets)
@@ -207,13 +208,13 @@ class Nginx:
             )
 
     def log_mark(self) -> object:
-        return nginx_log.mark(self._logs)
+        return log.mark(self._logs)
 
     def log_since(self, mark: object) -> tuple[Trouble, ...]:
         """Also what the last `nginx -t` warned of: an error log at its usual level has no
         warnings, and `"ssl_stapling" ignored` is one."""
-        assert isinstance(mark, nginx_log.Mark)
-        lines = (*self._warned, *nginx_log.lines_since(mark, self._logs))
+        assert isinstance(mark, log.Mark)
+        lines = (*self._warned, *log.lines_since(mark, self._logs))
         found = {(t.code, t.message): t for t in map(explained, lines) if t is not None}
         return tuple(found.values())
 
@@ -261,7 +262,7 @@ class Nginx:
         if self._error_log is not None:
             return (self._error_log,)
         prefix = self._prefix or made.prefix
-        return nginx_log.log_files(reading, default=made.error_log, prefix=prefix)
+        return log_files(reading, default=made.error_log, prefix=prefix)
 
     def _named_pid(self, reading: Reading, made: Build) -> Path:
         named = reading.main.value("pid")

@@ -10,8 +10,9 @@ import pytest
 
 from holdfast.conf.nginx_reading import MappingFiles, read
 from holdfast.errors import OperatorError
+from holdfast.setup.log import lines_since, mark
 from holdfast.setup.nginx_disk import DiskFiles, build, parse_build, read_configuration
-from holdfast.setup.nginx_log import lines_since, log_files, mark
+from holdfast.setup.nginx_log import log_files
 
 DEBIAN = (
     "nginx version: nginx/1.22.1\nbuilt with OpenSSL 3.0.11\nconfigure arguments: "
