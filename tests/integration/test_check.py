@@ -152,12 +152,13 @@ def test_missing_is_a_warning_a_fault_when_required_and_fatal_when_must(
         report = looked(stand, roots, "--no-fetch", "--require-staple")
         assert (report["verdict"], report["exit"]) == ("bad", 1)
         assert looked(stand, roots, "--no-fetch", "--fail-on", "warning")["exit"] == 1
-    with a_proxy(a_site(CA, must_staple=True), loop=loop) as stand:
+    with a_proxy(a_site(CA, must_staple=True), loop=loop, serve_unstapled=True) as stand:
         report = looked(stand, roots, "--no-fetch")
         assert "must-staple-without-staple" in codes(report)
         assert report["verdict"] == "bad"
         assert report["leaves"][0]["must_staple"] is True
-    with a_proxy(a_site(CA, must_staple=True, responder_urls=[]), loop=loop) as stand:
+    bare = a_site(CA, must_staple=True, responder_urls=[])
+    with a_proxy(bare, loop=loop, serve_unstapled=True) as stand:
         report = looked(stand, roots)
         assert {"must-staple-without-responder", "must-staple-without-staple"} <= codes(report)
 
@@ -188,7 +189,12 @@ def test_intermittent_and_differing_staples(loop: Loop, roots: Path) -> None:
         assert codes(looked(stand, roots, "--no-fetch")) == {"staple-differs"}
     strict = a_site(CA, must_staple=True)
     answers = [an_answer(CA, strict, at=NOW)]
-    with a_proxy(strict, loop=loop, staple_for=sometimes) as stand:
+
+    def every_other(leaf: bytes) -> bytes:
+        """A must-staple certificate's is looked up before the handshake too."""
+        return answers[0] if next(turns) // 2 % 2 else b""
+
+    with a_proxy(strict, loop=loop, staple_for=every_other, serve_unstapled=True) as stand:
         found = looked(stand, roots, "--no-fetch")["findings"]
         assert [(f["code"], f["severity"]) for f in found] == [("staple-intermittent", "fault")]
 

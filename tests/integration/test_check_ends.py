@@ -25,7 +25,7 @@ def test_unreachable_is_exit_3_and_one_bad_target_beats_it(loop: Loop, roots: Pa
     report = outcome.json["reports"][0]
     assert (outcome.code, report["verdict"]) == (3, "unreachable")
     assert report["findings"][0]["code"] == "unreachable"
-    with a_proxy(a_site(CA, must_staple=True), loop=loop) as stand:
+    with a_proxy(a_site(CA, must_staple=True), loop=loop, serve_unstapled=True) as stand:
         both = holdfast(
             "check",
             f"127.0.0.1:{port}",
