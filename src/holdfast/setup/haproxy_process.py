@@ -80,7 +80,9 @@ class Processes:
         ends = time.monotonic() + self._deadline
         busy, came_at = False, None
         while time.monotonic() < ends:
-            workers, listening = self._workers(pid), _listening(pid)
+            # in this order: a master makes its workers before it listens again
+            listening = _listening(pid)
+            workers = self._workers(pid)
             busy = busy or not listening
             if workers - before and listening:
                 came_at = came_at or time.monotonic()
