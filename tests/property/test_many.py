@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from datetime import timedelta
 from pathlib import Path
 
@@ -28,6 +29,6 @@ def test_k4_k8_a_week_of_outage() -> None:
 
 def test_k26_two_thousand_restart_and_refresh(tmp_path: Path) -> None:
     keeper.make(tmp_path, 2_000)
-    figures = asyncio.run(keeper.keep(tmp_path))
+    figures = asyncio.run(keeper.keep(tmp_path, first_reading=0.0, born=time.time()))
     assert figures.requests == 2_000, "one for each, and none to restart"
     assert figures.deliveries == 4_000
