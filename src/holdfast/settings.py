@@ -19,16 +19,12 @@ from typing import Annotated, Any, Literal, get_args
 import msgspec
 from msgspec import Meta, Struct, structs
 
+from holdfast import settings_proxy, settings_responder
 from holdfast.errors import OperatorError, Unavailable
 from holdfast.net.files import read_bounded
 from holdfast.net.http_urls import checked_url
-from holdfast.settings_proxy import (
-    ProxyTable,
-    inner_durations,
-    inner_tables,
-    placed_proxy,
-    refuse_inconsistent,
-)
+from holdfast.settings_proxy import ProxyTable, placed_proxy
+from holdfast.settings_responder import ResponderTable, placed_responder
 from holdfast.settings_server import COMMANDS, KINDS, PLACES_OF_FILES, ServerTable, keys_of
 from holdfast.toml_places import Step, place_of
 
@@ -120,6 +116,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     certificate: list[CertificateTable] = []
     server: list[ServerTable] = []
     proxy: ProxyTable = ProxyTable()
+    responder: ResponderTable = ResponderTable()
     file: str | None = None
 
 
@@ -128,9 +125,11 @@ TABLES: dict[str, type[Struct]] = {
     "certificate": CertificateTable,
     "server": ServerTable,
     "proxy": ProxyTable,
+    "responder": ResponderTable,
 }
 LISTS = ("certificate", "server")
-OTHER_TABLES = {"responder": "holdfast responder", "web": "holdfast web"}
+OTHER_TABLES = {"web": "holdfast web"}
+INNER = (settings_proxy, settings_responder)  # those with tables in their tables
 
 
 def usual_file() -> Path:
@@ -214,11 +213,13 @@ class _Reader:
                     if key not in known:
                         problem = f"unknown key {key!r} in {shown}"
                         raise self.error((*path, key), problem, _near(key, known))
-        for path, table, known in inner_tables(document):
-            for key in table if isinstance(table, dict) else ():
-                if key not in known:
-                    problem = f"unknown key {key!r} in {path[1]} of [proxy]"
-                    raise self.error((*path, key), problem, _near(key, known))
+        for inner in INNER:
+            for path, table, known in inner.inner_tables(document):
+                for key in table if isinstance(table, dict) else ():
+                    if key not in known:
+                        names = [str(step) for step in path[1:] if isinstance(step, str)]
+                        problem = f"unknown key {key!r} in {'.'.join(names)} of [{path[0]}]"
+                        raise self.error((*path, key), problem, _near(key, known))
 
     def _durations(self, document: dict[str, Any]) -> Iterator[tuple[tuple[Step, ...], Any]]:
         for table, kind in TABLES.items():
@@ -227,7 +228,8 @@ class _Reader:
             for number, row in enumerate(rows if table in LISTS else [rows]):
                 for key in names & row.keys():
                     yield ((table, number, key) if table in LISTS else (table, key)), row[key]
-        yield from inner_durations(document)
+        for inner in INNER:
+            yield from inner.inner_durations(document)
 
     def _duration(self, value: Any, path: tuple[Step, ...]) -> timedelta:
         span = parse_duration(value) if isinstance(value, str) else None
@@ -243,17 +245,21 @@ class _Reader:
             for key, number in re.findall(r"\.([A-Za-z0-9_]+)|\[(\d+)\]", where)
         ]
         if missing := re.search(r"missing required field `(\w+)`", what):
-            return self.error(path, f"[[{path[0]}]] without {missing[1]!r}", f"add {missing[1]} = ")
+            table = ".".join(step for step in path if isinstance(step, str))
+            return self.error(path, f"[[{table}]] without {missing[1]!r}", f"add {missing[1]} = ")
         plain = what.replace("Expected `", "expected ").replace("`, got `", ", not ")
         key = next((str(step) for step in reversed(path) if isinstance(step, str)), "")
         return self.error(path, f"{key}: {plain.replace('`', '')}", self._choices(path))
 
     def _choices(self, path: Sequence[Step]) -> str:
-        names = [step for step in path if isinstance(step, str)]
-        if len(names) < 2:
-            return ""
-        fields = {field.name: field for field in structs.fields(TABLES[names[0]])}
-        choices = _literals(fields[names[1]].type) if names[1] in fields else ()
+        kind: Any = Settings
+        for name in (step for step in path if isinstance(step, str)):
+            table = _struct(kind)
+            fields = {} if table is None else {f.name: f for f in structs.fields(table)}
+            if name not in fields:
+                return ""
+            kind = fields[name].type
+        choices = _literals(kind)
         return f"one of {', '.join(map(str, choices))}" if choices else ""
 
     def _consistent(self, settings: Settings) -> None:
@@ -268,7 +274,8 @@ class _Reader:
                 raise self.error(
                     ("keeper", "responder_overrides"), f"{asked!r}: {problem}", USUAL_URL
                 )
-        refuse_inconsistent(settings.proxy, self.error, parse_address)
+        settings_proxy.refuse_inconsistent(settings.proxy, self.error, parse_address)
+        settings_responder.refuse_inconsistent(settings.responder, self.error, parse_address)
         names: list[str] = []
         for number, server in enumerate(settings.server):
             self._server(number, server, names)
@@ -337,6 +344,7 @@ class _Reader:
                 for one in settings.server
             ],
             proxy=placed_proxy(settings.proxy, placed),
+            responder=placed_responder(settings.responder, placed),
             file=self._name,
         )
 
@@ -372,6 +380,12 @@ def parse_address(text: str) -> tuple[str, int] | None:
 
 def _is_duration(kind: Any) -> bool:
     return kind is timedelta or any(_is_duration(inner) for inner in get_args(kind))
+
+
+def _struct(kind: Any) -> type[Struct] | None:
+    if isinstance(kind, type) and issubclass(kind, Struct):
+        return kind
+    return next((found for inner in get_args(kind) if (found := _struct(inner))), None)
 
 
 def _literals(kind: Any) -> tuple[Any, ...]:

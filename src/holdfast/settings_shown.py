@@ -12,6 +12,12 @@ from msgspec import Meta, Struct, structs
 
 from holdfast.settings import CertificateTable, Settings
 from holdfast.settings_proxy import ProxyLimits, ProxyTable
+from holdfast.settings_responder import (
+    ResponderCA,
+    ResponderLimits,
+    ResponderSigner,
+    ResponderTable,
+)
 from holdfast.settings_server import ServerTable, keys_of
 
 
@@ -27,10 +33,20 @@ def show_settings(settings: Settings) -> str:
         if not any(isinstance(table, kind) for _, table in tables):
             lines += [f"# {line}" for line in [head, *_shown(kind, {})]] + [""]
     proxy, shown = settings.proxy, settings.proxy != ProxyTable()
-    inner = [("[proxy]", proxy), ("[proxy.limits]", proxy.limits)]
+    inner: list[tuple[str, Struct]] = [("[proxy]", proxy), ("[proxy.limits]", proxy.limits)]
     for head, table in inner:
         told = [head, *_shown(type(table), structs.asdict(table))]
         lines += [*(told if shown else [f"# {line}" for line in told]), ""]
+    responder, shown = settings.responder, settings.responder != ResponderTable()
+    inner = [("[responder]", responder), ("[responder.limits]", responder.limits)]
+    inner += [("[[responder.ca]]", ca) for ca in responder.ca]
+    for head, table in inner:
+        told = [head, *_shown(type(table), structs.asdict(table))]
+        lines += [*(told if shown else [f"# {line}" for line in told]), ""]
+    if not responder.ca:
+        lines += [f"# {line}" for line in ["[[responder.ca]]", *_shown(ResponderCA, {})]] + [""]
+        rows = _shown(ResponderSigner, {})
+        lines += [f"# {line}" for line in ["[[responder.ca.signers]]", *rows]] + [""]
     return "\n".join(lines)
 
 
@@ -40,14 +56,16 @@ def _shown(kind: type[Struct], values: Mapping[str, Any]) -> Iterator[str]:
         if known is not None and field.name not in known:
             continue
         value = values.get(field.name, field.default)
-        if isinstance(value, ProxyLimits):
+        if isinstance(value, ProxyLimits | ResponderLimits) or field.name == "ca":
             continue
         if value is msgspec.NODEFAULT:
-            value = [] if field.default_factory is not msgspec.NODEFAULT else ""
-        meta = next((arg for arg in _arguments(kind, field.name) if isinstance(arg, Meta)), None)
+            made = field.default_factory
+            value = "" if made is msgspec.NODEFAULT else made()
+        metas = [arg for arg in _arguments(kind, field.name) if isinstance(arg, Meta)]
+        says = next((meta.description for meta in metas if meta.description), None)
         written = _toml(value)
         line = f"# {field.name} is unset" if written is None else f"{field.name} = {written}"
-        yield f"{line}  # {meta.description}" if meta is not None else line
+        yield f"{line}  # {says}" if says else line
 
 
 def _arguments(kind: type[Struct], name: str) -> tuple[Any, ...]:

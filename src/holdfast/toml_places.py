@@ -18,7 +18,7 @@ def place_of(text: str, path: Sequence[Step]) -> tuple[int, int] | None:
     """(line, column), from 1, of the innermost step of `path` that can be found: the key itself,
     else the header of its table. `path` is as in ("certificate", 0, "chain")."""
     table: list[Step] = []
-    counts: dict[str, int] = {}
+    counts: dict[tuple[Step, ...], int] = {}
     header: tuple[int, int] | None = None
     quoted = ""
     for number, line in enumerate(text.splitlines(), 1):
@@ -26,11 +26,16 @@ def place_of(text: str, path: Sequence[Step]) -> tuple[int, int] | None:
             quoted = "" if quoted in line else quoted
             continue
         if found := _HEADER.match(line):
-            name = found[2].strip("\"' ")
-            table = [name]
+            table = []
+            for name in found[2].split("."):
+                table.append(name.strip("\"' "))
+                if tuple(table) in counts:  # the last one of that array of tables
+                    table.append(counts[tuple(table)] - 1)
             if found[1] == "[[":
-                table.append(counts.get(name, 0))
-                counts[name] = counts.get(name, 0) + 1
+                if isinstance(table[-1], int):
+                    del table[-1]
+                counts[tuple(table)] = counts.get(tuple(table), 0) + 1
+                table.append(counts[tuple(table)] - 1)
             if header is None and list(path[: len(table)]) == table[: len(path)]:
                 header = (number, found.start(2) + 1)
             continue
