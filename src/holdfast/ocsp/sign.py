@@ -59,6 +59,21 @@ class Signer:
         )
 
     @property
+    def blocking(self) -> bool:
+        """True when signing waits for another machine: then it is done off the event loop."""
+        return bool(getattr(self.key, "blocking", False))
+
+    @property
+    def sessions(self) -> int:
+        """How many signatures can be under way at a time."""
+        return int(getattr(self.key, "sessions", 1))
+
+    @property
+    def algorithm(self) -> AlgorithmIdentifier:
+        """What it signs with: by this clients' preferences choose (R13)."""
+        return self._algorithm
+
+    @property
     def responder_id(self) -> ResponderID:
         if self.responder == "name":
             return ResponderName(self.certificate.subject_der)

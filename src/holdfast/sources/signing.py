@@ -1,10 +1,15 @@
-"""Answers signed here: a CA's ledger and its signer, as a Source and for a responder."""
+"""Answers signed here: a CA's ledger and its signers, as a Source and for a responder.
+
+Laws: nothing waits without an end (R34): what a signer or a ledger cannot do in time is tryLater;
+a ledger that cannot be read is never good.
+"""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Hashable
-from datetime import datetime, timedelta
+from collections.abc import Callable
+from datetime import datetime
+from functools import partial
+from typing import NamedTuple
 
 from holdfast.errors import NotFound, PeerError, StoreError, Unavailable
 from holdfast.ocsp.certid import CertID, Subject
@@ -13,26 +18,82 @@ from holdfast.ocsp.response import Response
 from holdfast.ocsp.sign import Signer
 from holdfast.ocsp.statuses import GOOD, CertificateStatus, ResponseStatus, Revoked
 from holdfast.plan.answering import Answer, Rules, answer, read_request, refusal
-from holdfast.seams import Clock, Ledger
+from holdfast.seams import Clock, Ledger, LedgerEntry
+from holdfast.sources.signer_pool import BoundedPool
+from holdfast.sources.signers import Choice, Signers
 
 MAX_GIVEN = 10_000  # answers that are kept to be given again; one takes about 1 kB
+MAX_HELD_REQUEST = 512  # octets of a request whose answer is kept: 80 a CertID by SHA-1
+LEDGER_THREADS = 4  # below the five connections that SQLAlchemy's pool keeps
+
+Audit = Callable[[Answer, Signer], None]
+Word = tuple[CertificateStatus | None, ...]
+
+
+class _Held(NamedTuple):
+    """An answer that may be given again while the ledger's word is `word`."""
+
+    answer: Answer
+    serials: tuple[int, ...]
+    word: Word
+    since: datetime
+    until: datetime
 
 
 class Signing:
     """One CA's answers, signed when they are asked for.
 
-    As a `Source` its responses are for the asking subject and signed by `signer`; they are not
-    verified again (the signer is checked for each answer, which costs less).
+    `signer` may be several with overlap. `audit` is told each signature, by the thread of the
+    event loop. As a `Source` its responses are for the asking subject and by a signer that is fit
+    to sign; they are not verified again.
     """
 
     def __init__(
-        self, *, signer: Signer, ledger: Ledger, clock: Clock, rules: Rules | None = None
+        self,
+        *,
+        signer: Signer | Signers,
+        ledger: Ledger,
+        clock: Clock,
+        rules: Rules | None = None,
+        audit: Audit | None = None,
+        pool: BoundedPool | None = None,
+        keep: int = MAX_GIVEN,
     ) -> None:
-        self.signer = signer
+        """`pool`: who signs where keys block (default: as many threads as the key has sessions);
+        `keep`: how many answers are kept to be given again."""
+        self.signers = signer if isinstance(signer, Signers) else Signers(signer)
         self._ledger = ledger
         self._clock = clock
         self._rules = rules or Rules()
-        self._given: dict[Hashable, Answer] = {}
+        self._audit = audit
+        self._keep = keep
+        self._pool = pool
+        self._readers = BoundedPool("the ledger", threads=LEDGER_THREADS)
+        self._choice: Choice | None = None
+        self._generation = -1
+        self._given: dict[bytes, _Held] = {}
+
+    @property
+    def signer(self) -> Signer:
+        """Who signs now."""
+        return self._chosen(self._clock.now()).signer
+
+    @property
+    def issuer_signer(self) -> Signer:
+        """Any of the signers: for what does not change with them, such as the issuer."""
+        return self.signers.all[0]
+
+    @property
+    def pool(self) -> BoundedPool:
+        """Who signs where keys block."""
+        if self._pool is None:
+            sessions = max(signer.sessions for signer in self.signers.all)
+            self._pool = BoundedPool("the signer", threads=sessions)
+        return self._pool
+
+    def answers_for(self, certid: CertID) -> bool:
+        """True when `certid` names a certificate of this CA."""
+        return certid.names(certid.serial, self.issuer_signer.issuer)
 
     async def response(self, subject: Subject, /) -> Response:
         given = await self.answer(Request.build(subject.certid))
@@ -46,58 +107,140 @@ class Signing:
             case _:
                 raise PeerError(given.why)
 
-    async def answer_bytes(self, data: bytes, /) -> Answer:
-        """The answer to the request in `data`, whatever `data` is."""
-        request = read_request(data)
-        return request if isinstance(request, Answer) else await self.answer(request)
+    # -- at once ------------------------------------------------------------------------------
 
-    async def answer(self, request: Request, /) -> Answer:
-        """The answer to `request`; a ledger that cannot be read is tryLater, and says why.
+    def answer_now(self, data: bytes, /) -> Answer | None:
+        """The answer to the request in `data` where nothing blocks; None: ask `answer_bytes`.
 
         An answer without a nonce is given again, byte for byte, while the ledger says the same and
         no more than a hundredth of its window has passed: so that caches and If-None-Match work
         (R23), and a crowd costs one signature.
         """
-        ours = [
-            single.certid
-            for single in request.singles
-            if single.certid.names(single.certid.serial, self.signer.issuer)
-        ]
+        if self._ledger.blocking:
+            return None
+        at = self._clock.now()
+        choice = self._chosen(at)
+        held = self._given.get(data)
+        if held is not None and held.since <= at < held.until:
+            try:
+                if self._word(held.serials) == held.word:
+                    return held.answer
+            except StoreError as error:
+                return refusal(ResponseStatus.tryLater, error.message)
+        if choice.signer.blocking:
+            return None
+        request = read_request(data)
+        if isinstance(request, Answer):
+            return request
+        certids = self._ours(request)
         try:
-            if self._ledger.blocking:
-                known = await asyncio.to_thread(self._known, ours)
-            else:
-                known = self._known(ours)
+            word = self._word(tuple(one.serial for one in certids))
         except StoreError as error:
             return refusal(ResponseStatus.tryLater, error.message)
+        given = self._sign(request, dict(zip(certids, word, strict=True)), choice.signer, at)
+        return self._done(given, request, word, choice.signer, data)
+
+    # -- in time ------------------------------------------------------------------------------
+
+    async def answer_bytes(self, data: bytes, /) -> Answer:
+        """The answer to the request in `data`, whatever `data` is."""
+        given = self.answer_now(data)
+        if given is not None:
+            return given
+        request = read_request(data)
+        return request if isinstance(request, Answer) else await self._answer(request, data)
+
+    async def answer(self, request: Request, /) -> Answer:
+        """The answer to `request`; a ledger that cannot be read is tryLater, and says why."""
+        return await self.answer_bytes(request.encode())
+
+    async def _answer(self, request: Request, data: bytes) -> Answer:
+        certids = self._ours(request)
+        serials = tuple(one.serial for one in certids)
+        try:
+            if self._ledger.blocking:
+                word = await self._readers.run(partial(self._word, serials))
+            else:
+                word = self._word(serials)
+        except (StoreError, Unavailable) as error:
+            return refusal(ResponseStatus.tryLater, error.message)
         at = self._clock.now()
-        asked = tuple((one.certid, one.certid.null_parameters) for one in request.singles)
-        key = (asked, tuple(known.items()))
-        held = self._given.get(key)
-        if held is not None and not request.extensions and _still(held, at):
-            return held
-        given = answer(request, known=known, signer=self.signer, rules=self._rules, at=at)
-        if given.response_status is ResponseStatus.successful and not request.extensions:
-            if len(self._given) >= MAX_GIVEN:
+        signer = self._chosen(at).signer
+        held = self._given.get(data)
+        if held is not None and held.since <= at < held.until and held.word == word:
+            return held.answer
+        known = dict(zip(certids, word, strict=True))
+        if not signer.blocking:
+            given = self._sign(request, known, signer, at)
+        else:
+            try:
+                given = await self.pool.run(partial(self._sign, request, known, signer, at))
+            except Unavailable as error:
+                return refusal(ResponseStatus.tryLater, error.message)
+        return self._done(given, request, word, signer, data)
+
+    # -- what both do -------------------------------------------------------------------------
+
+    def _chosen(self, at: datetime) -> Choice:
+        choice = self._choice
+        if (
+            choice is None
+            or self._generation != self.signers.generation
+            or not choice.since <= at < choice.until
+        ):
+            self._generation = self.signers.generation
+            choice = self._choice = self.signers.choose(at, self._rules.validity)
+            self._given.clear()  # a signer that was taken away is heard no more
+        return choice
+
+    def _ours(self, request: Request) -> list[CertID]:
+        issuer = self.issuer_signer.issuer
+        asked = (single.certid for single in request.singles)
+        return [certid for certid in asked if certid.names(certid.serial, issuer)]
+
+    def _word(self, serials: tuple[int, ...]) -> Word:
+        entry = self._ledger.entry
+        return tuple(_status(entry(serial)) for serial in serials)
+
+    def _sign(
+        self,
+        request: Request,
+        known: dict[CertID, CertificateStatus | None],
+        signer: Signer,
+        at: datetime,
+    ) -> Answer:
+        return answer(request, known=known, signer=signer, rules=self._rules, at=at)
+
+    def _done(
+        self, given: Answer, request: Request, word: Word, signer: Signer, data: bytes
+    ) -> Answer:
+        """Note what was signed, and keep it when it may be given again."""
+        if given.response_status is not ResponseStatus.successful:
+            return given
+        if self._audit is not None:
+            self._audit(given, signer)
+        made, begin, end = given.made_at, given.this_update, given.next_update
+        if (
+            self._keep
+            and made is not None
+            and begin is not None
+            and end is not None
+            and not request.extensions
+            and request.signature is None
+            and len(data) <= MAX_HELD_REQUEST
+            and len(word) == len(request.singles)
+        ):
+            if len(self._given) >= self._keep:
                 self._given.clear()
-            self._given[key] = given
+            serials = tuple(single.certid.serial for single in request.singles)
+            until = made + (end - begin) / 100
+            self._given[data] = _Held(given, serials, word, made, until)
         return given
 
-    def _known(self, certids: list[CertID]) -> dict[CertID, CertificateStatus | None]:
-        known: dict[CertID, CertificateStatus | None] = {}
-        for certid in certids:
-            entry = self._ledger.entry(certid.serial)
-            if entry is None:
-                known[certid] = None
-            elif entry.revoked_at is not None:
-                known[certid] = Revoked(entry.revoked_at, entry.reason)
-            else:
-                known[certid] = GOOD
-        return known
 
-
-def _still(held: Answer, at: datetime) -> bool:
-    """True while `held` is as good as new: a hundredth of its window, and never backwards."""
-    if held.this_update is None or held.next_update is None or held.made_at is None:
-        return False
-    return timedelta(0) <= at - held.made_at < (held.next_update - held.this_update) / 100
+def _status(entry: LedgerEntry | None) -> CertificateStatus | None:
+    if entry is None:
+        return None
+    if entry.revoked_at is None:
+        return GOOD
+    return Revoked(entry.revoked_at, entry.reason)

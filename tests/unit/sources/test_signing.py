@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
-from holdfast.errors import NotFound, StoreError, Unavailable
+from holdfast.errors import NotFound, Unavailable
 from holdfast.ocsp.certid import Subject
 from holdfast.ocsp.request import Request
 from holdfast.ocsp.response import Response
@@ -17,36 +16,13 @@ from holdfast.ocsp.sign import Signer
 from holdfast.ocsp.statuses import ResponseStatus, RevocationReason, Revoked
 from holdfast.ocsp.verify import examine
 from holdfast.plan.answering import Rules
-from holdfast.seams import LedgerEntry
 from holdfast.sources.signing import Signing
 from support.clock import FakeClock
+from support.ledgers import BrokenLedger, TwoEntries
 from support.pki import AT, a_root
 
 CA = a_root()
 SIGNER = Signer(CA.certificate, CA.key, CA.certificate)
-
-
-class TwoEntries:
-    """1 is good, 2 is revoked."""
-
-    def __init__(self, *, blocking: bool = False) -> None:
-        self.blocking = blocking
-        end = AT + timedelta(days=90)
-        self.rows = {
-            1: LedgerEntry(1, end),
-            2: LedgerEntry(2, end, AT - timedelta(days=1), RevocationReason.SUPERSEDED),
-        }
-
-    def entry(self, serial: int, /) -> LedgerEntry | None:
-        return self.rows.get(serial)
-
-    def entries(self) -> Iterator[LedgerEntry]:
-        return iter(self.rows.values())
-
-
-class BrokenLedger(TwoEntries):
-    def entry(self, serial: int, /) -> LedgerEntry | None:
-        raise StoreError("index.txt:3: no serial")
 
 
 def signing(ledger: TwoEntries) -> Signing:
