@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from holdfast.errors import StoreError
 from holdfast.ocsp.certid import CertID, Subject
@@ -106,6 +106,31 @@ class Ledger(Protocol):
     def entry(self, serial: int, /) -> LedgerEntry | None: ...
 
     def entries(self) -> Iterator[LedgerEntry]: ...
+
+
+class HeldAnswer(NamedTuple):
+    """A response that was signed before it is asked for. Times in seconds since 1970."""
+
+    der: bytes
+    this_update: int
+    next_update: int
+
+
+class AnswerShelf(Protocol):
+    """Responses signed ahead, of several CAs, read by every process that answers.
+
+    `held(ca, serial)`: what lies there for the CA whose tag is `ca` (`certid.ca_tag`) and the
+    serial whose INTEGER has these content octets, None when nothing does. It sees every commit
+    made before the call, whichever process made it; one that has ended is the caller's business.
+    `generation` changes when anything was committed; asking costs less than `held`. Neither
+    blocks. A shelf that is not there yet is an empty one. Both raise `StoreError` when the medium
+    fails. Made in the process that reads: a shelf does not survive a fork.
+    """
+
+    def held(self, ca: bytes, serial: bytes, /) -> HeldAnswer | None: ...
+
+    @property
+    def generation(self) -> int: ...
 
 
 class StapledServer(Protocol):

@@ -93,6 +93,27 @@ def issuer_hashes(issuer: Certificate, hash_algorithm: str) -> tuple[bytes, byte
     return made
 
 
+CA_TAG = 4  # octets
+
+
+def ca_tag(issuer: Certificate) -> bytes:
+    """A CA by its name and key, in `CA_TAG` octets: the same for its renewed certificate. Whoever
+    keeps answers of several compares `ca_mark` too."""
+    return ca_mark(issuer)[:CA_TAG]
+
+
+def ca_mark(issuer: Certificate) -> bytes:
+    """A CA by its name and key, in 32 octets that no other CA shares."""
+    return hashlib.sha256(der.sequence(issuer.subject_der, issuer.spki_der)).digest()
+
+
+def serial_octets(serial: int) -> bytes:
+    """The content octets of a serial's INTEGER."""
+    return serial.to_bytes(
+        (serial if serial >= 0 else ~serial).bit_length() // 8 + 1, "big", signed=True
+    )
+
+
 def read_certid(data: bytes, position: int, end: int, what: str) -> tuple[CertID, int]:
     """(CertID, position after) of the CertID at `position`."""
     start, stop = der.take(data, position, end, der.SEQUENCE, what)
