@@ -91,16 +91,20 @@ class Server:
         self._date_line = b""
         self._date_until = float("-inf")
 
+    def connection(self) -> Connection:
+        """The protocol of a client that has just come."""
+        return Connection(self)
+
     async def listen(self, host: str, port: int, *, reuse_port: bool = False) -> None:
         """Begin; after a `close` too. `OperatorError` when the address cannot be had."""
-        begun = await listen(host, port, lambda: Connection(self), reuse_port=reuse_port)
+        begun = await listen(host, port, self.connection, reuse_port=reuse_port)
         self._listeners = [*self._listeners, begun]
         self.draining = False
 
     async def take(self, given: socket.socket) -> None:
         """Answer on `given`, which listens already; TCP or unix."""
         loop = asyncio.get_running_loop()
-        begun = await loop.create_server(lambda: Connection(self), sock=given)
+        begun = await loop.create_server(self.connection, sock=given)
         self._listeners = [*self._listeners, begun]
         self.draining = False
 

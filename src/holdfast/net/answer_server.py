@@ -1,0 +1,104 @@
+"""An HTTP server that answers what it has seen before without parsing it again.
+
+Nearly all requests of OCSP clients repeat a handful of header blocks, byte for byte. A block that
+llhttp has read, and that asks for nothing special, is remembered; a later request made of a
+request line and that very block is then known to be whole and plain. Laws: only what the general
+reader (`http_connection`) has read is remembered, and only what says nothing beyond "another
+request on a connection that stays"; everything else goes to the general reader; what is remembered
+is bounded in number, bytes and per second. RFC 9112 2, 9.3.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from holdfast.net.answer_connection import AnswerConnection
+from holdfast.net.clock import SystemClock
+from holdfast.net.http_message import Handler, Limits
+from holdfast.net.http_server import Server
+
+if TYPE_CHECKING:
+    from holdfast.seams import Clock
+
+MAX_BLOCKS = 256  # header blocks that are remembered, for each method
+MAX_BLOCK = 1024  # bytes of one
+LEARNED_A_SECOND = 16  # a crowd whose every request has other headers costs no more than this
+_STAYS = b"keep-alive"
+_SPEAKING = frozenset((b"expect", b"if-none-match", b"transfer-encoding", b"upgrade"))
+
+
+class Quick(Protocol):
+    """What answers plain requests at once. `line` is the request line without its version, such as
+    `GET /MFEw...`; given back is what follows the Date of a 200, or None: ask the handler."""
+
+    def tick(self, epoch: int, /) -> None:
+        """A new second has begun: `epoch`."""
+
+    def get(self, line: bytes, peer: str, /) -> bytes | None: ...
+
+    def post(self, line: bytes, body: bytes, peer: str, /) -> bytes | None: ...
+
+
+class AnswerServer(Server):
+    """A `Server` that asks `quick` first."""
+
+    def __init__(
+        self,
+        handler: Handler,
+        quick: Quick,
+        *,
+        limits: Limits | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        super().__init__(handler, limits=limits or Limits(), clock=clock or SystemClock())
+        self.quick = quick
+        self.gets: set[bytes] = set()
+        """Blocks of GET: from the end of the request line to the end of the request."""
+        self.posts: dict[bytes, int] = {}
+        """Blocks of POST, without the last blank line, and the Content-Length in each."""
+        self.second = 0
+        """Counts the seconds in which something came."""
+        self.begun = b""
+        """Status line and Date of every quick reply of this second."""
+        self.until = float("-inf")
+        self._learned = 0
+
+    def connection(self) -> AnswerConnection:
+        return AnswerConnection(self)
+
+    def tick(self, now: float) -> None:
+        """`now`, the loop's time, has come to `until`."""
+        self.begun = b"HTTP/1.1 200 OK\r\n" + self.date_line(now)
+        self.until = self._date_until
+        self.second += 1
+        self._learned = 0
+        self.quick.tick(int(self._clock.now().timestamp()))
+
+    def learn(self, data: bytes, headers: list[tuple[bytes, bytes]]) -> None:
+        """Remember the header block of `data`, one whole request that was read to `headers` and
+        after which the connection stays."""
+        line, version, block = data.partition(b" HTTP/1.1\r\n")
+        head, blank, body = block.partition(b"\r\n\r\n")
+        if not version or not blank or len(block) - len(body) > MAX_BLOCK:
+            return
+        length = -1
+        for name, value in headers:
+            if name in _SPEAKING or (name == b"connection" and value.lower() != _STAYS):
+                return
+            if name == b"content-length":
+                length = int(value)
+        if self._learned >= LEARNED_A_SECOND:
+            return
+        if line.startswith(b"GET /"):
+            if length >= 0 or body:
+                return
+            if len(self.gets) >= MAX_BLOCKS:
+                self.gets.clear()
+            self.gets.add(block)
+        elif line.startswith(b"POST /"):
+            if length != len(body):
+                return
+            if len(self.posts) >= MAX_BLOCKS:
+                self.posts.clear()
+            self.posts[head] = length
+        self._learned += 1

@@ -1,0 +1,187 @@
+"""Plain requests answered from bytes to bytes, and replies kept to be given again.
+
+Laws: a reply is kept only when it came from a shelf, only while nothing was committed there, and
+only while every word of it stays true: one whose max-age shrinks, for its second alone. What is
+kept is bounded in bytes. What is not plain is None: the general way reads it. R21, R24, R27.
+"""
+
+from __future__ import annotations
+
+from binascii import Error, a2b_base64
+from collections.abc import Callable, Container
+from datetime import datetime
+
+from holdfast.ocsp.http import MAX_GET_URL
+from holdfast.ocsp.statuses import ResponseStatus
+from holdfast.plan.answering import Answer
+from holdfast.services.responder_mounts import Mount, Mounts
+from holdfast.services.responder_refusals import Refusals
+from holdfast.services.responder_replies import cacheable, max_age_of, uncacheable
+from holdfast.services.responder_tally import Tally
+
+KEPT_BYTES = 24 << 20  # of replies that are kept; 25,000 of those signed by P-256
+_OVERHEAD = 250  # bytes of an entry beside its key and its value
+_PLAIN = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=%"
+_FOR_EVER = 1 << 62
+
+Rest = tuple[bytes, int]
+"""What follows the Date of a reply, and the counter of what it says."""
+
+
+class HotReplies:
+    """Implements `net.answer_server.Quick` over the mounts of a responder."""
+
+    def __init__(
+        self,
+        mounts: Mounts,
+        *,
+        pages: Container[bytes],
+        max_age: int,
+        tally: Tally,
+        refusals: Refusals,
+    ) -> None:
+        self._mounts = mounts
+        self._pages = pages
+        self._max_age = max_age
+        self._row = tally.row
+        self._at = tally.at
+        self._get, self._post, self._live = (tally.at[name] for name in ("get", "post", "live"))
+        self._refusals = refusals
+        self._posts = {
+            b"POST " + path: mount
+            for mount in mounts.all
+            for path in (mount.prefix, mount.prefix + b"/")
+            if path and path not in pages
+        }
+        self._generation = _generation_of(mounts)
+        self._seen: object = None
+        self._epoch = 0
+        self._kept: dict[bytes, Rest] = {}
+        self._kept_bytes = 0
+        self._until = _FOR_EVER  # the epoch second in which the first of `_kept` is true no longer
+        self._brief: dict[bytes, Rest] = {}
+        self._brief_bytes = 0
+
+    def tick(self, epoch: int, /) -> None:
+        if epoch != self._epoch:
+            self._brief, self._brief_bytes = {}, 0
+            if epoch >= self._until or epoch < self._epoch:  # the clock went back: read again
+                self._forget()
+        self._epoch = epoch
+        self._refusals.tick()
+
+    def get(self, line: bytes, peer: str, /) -> bytes | None:
+        seen = self._generation()
+        if seen != self._seen:
+            self._forget()
+            self._seen = seen
+        found = self._kept.get(line) or self._brief.get(line)
+        if found is None:
+            target = line[4:]
+            mount = self._mounts.of(target)
+            if mount is None or len(line) > MAX_GET_URL or target in self._pages:
+                return None
+            data = plain_request(target[len(mount.prefix) :])
+            if data is None:
+                return None
+            found = self._made(mount, data, line, "GET", peer)
+            if found is None:
+                return None
+        row = self._row
+        row[found[1]] += 1
+        row[self._get] += 1
+        return found[0]
+
+    def post(self, line: bytes, body: bytes, peer: str, /) -> bytes | None:
+        mount = self._posts.get(line)
+        if mount is None:
+            return None
+        seen = self._generation()
+        if seen != self._seen:
+            self._forget()
+            self._seen = seen
+        key = mount.prefix + body  # a body never begins as a request line of GET does
+        found = self._kept.get(key) or self._brief.get(key)
+        if found is None:
+            found = self._made(mount, body, key, "POST", peer)
+            if found is None:
+                return None
+        row = self._row
+        row[found[1]] += 1
+        row[self._post] += 1
+        return found[0]
+
+    # -- below ------------------------------------------------------------------------------
+
+    def _made(self, mount: Mount, data: bytes, key: bytes, method: str, peer: str) -> Rest | None:
+        held = mount.held_now(data, self._epoch)
+        if held is not None:
+            (der, this_update, next_update), said = held
+            max_age = max_age_of(next_update, self._epoch, self._max_age)
+            made = cacheable(der, this_update, next_update, max_age), self._at[said]
+            self._keep(key, made, next_update if max_age == self._max_age else 0)
+            return made
+        given = mount.answer_now(data)
+        return None if given is None else self._rest(given, method, peer)
+
+    def _rest(self, given: Answer, method: str, peer: str) -> Rest:
+        self._row[self._live] += 1
+        if given.response_status is not ResponseStatus.successful:
+            self._refusals.tell(given, method=method, peer=peer)
+            return uncacheable(given.der), self._at[given.response_status.name]
+        singles = given.singles
+        for single in singles[1:]:
+            self._row[self._at[single.certificate_status.text]] += 1
+        said = self._at[singles[0].certificate_status.text] if singles else self._at["good"]
+        if given.nonced or given.next_update is None or given.this_update is None:
+            return uncacheable(given.der), said
+        begins, ends = _epoch(given.this_update), _epoch(given.next_update)
+        max_age = max_age_of(ends, self._epoch, self._max_age)
+        return cacheable(given.der, begins, ends, max_age), said
+
+    def _keep(self, key: bytes, made: Rest, next_update: int) -> None:
+        """Until its max-age begins to shrink; `next_update` 0: for this second."""
+        size = len(key) + len(made[0]) + _OVERHEAD
+        if next_update:
+            if self._kept_bytes + size > KEPT_BYTES:
+                self._forget()
+            self._kept[key] = made
+            self._kept_bytes += size
+            self._until = min(self._until, next_update - self._max_age)
+        else:
+            if self._brief_bytes + size > KEPT_BYTES:
+                self._brief, self._brief_bytes = {}, 0
+            self._brief[key] = made
+            self._brief_bytes += size
+
+    def _forget(self) -> None:
+        self._kept, self._kept_bytes, self._until = {}, 0, _FOR_EVER
+        self._brief, self._brief_bytes = {}, 0
+
+
+def plain_request(path: bytes) -> bytes | None:
+    """The request in `path`, what follows the prefix, when it is spelled as most clients do: one
+    `/`, base64 with its padding, `+ / =` raw or percent-encoded. None: read it the general way."""
+    if path[:1] != b"/" or path.translate(None, _PLAIN):
+        return None
+    text = path[1:]
+    if b"%" in text:
+        text = text.replace(b"%2B", b"+").replace(b"%2F", b"/").replace(b"%3D", b"=")
+    try:
+        return a2b_base64(text, strict_mode=True) if text[:1] == b"M" else None
+    except Error:
+        return None
+
+
+def _generation_of(mounts: Mounts) -> Callable[[], object]:
+    shelves = [mount.shelf for mount in mounts.all if mount.shelf is not None]
+    if not shelves:
+        return lambda: None
+    if len(shelves) == 1:
+        shelf = shelves[0]
+        return lambda: shelf.generation
+    return lambda: [shelf.generation for shelf in shelves]
+
+
+def _epoch(instant: datetime) -> int:
+    return int(instant.timestamp())

@@ -1,0 +1,75 @@
+"""What answers under which path."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Protocol
+
+from holdfast.plan.answering import Answer
+from holdfast.seams import HeldAnswer
+
+AnswerNow = Callable[[bytes], Answer | None]
+
+
+class Answering(Protocol):
+    """What gives the answers: the DER of a request in, an `Answer` out, never an exception that a
+    caller is meant to catch.
+
+    One that can often answer without waiting has `answer_now(data)` too: synchronous, never
+    blocking, None when `answer_bytes` has to be asked. One that has answers lying ready is
+    `Shelved`.
+    """
+
+    def answer_bytes(self, data: bytes, /) -> Awaitable[Answer]: ...
+
+
+class Shelved(Protocol):
+    """An `Answering` with answers that lie ready.
+
+    `held_now(data, at)` is the one for the request `data` at the epoch second `at`, with what it
+    says (a certificate_status) and None when another way has to be gone. It is the same for the
+    same `data` while `generation` is and the answer holds. None of both blocks or raises.
+    """
+
+    @property
+    def generation(self) -> int: ...
+
+    def held_now(self, data: bytes, at: int, /) -> tuple[HeldAnswer, str] | None: ...
+
+
+class Mount:
+    """One prefix (b"" for the root) and what answers under it."""
+
+    def __init__(self, prefix: str, answering: Answering) -> None:
+        self.prefix = prefix.rstrip("/").encode()
+        self.answering = answering
+        now: AnswerNow | None = getattr(answering, "answer_now", None)
+        self.answer_now = now or _never
+        self.shelf: Shelved | None = answering if hasattr(answering, "held_now") else None
+        self.held_now = _nothing if self.shelf is None else self.shelf.held_now
+
+    def owns(self, path: bytes) -> bool:
+        """The prefix itself, or what follows it after a `/`."""
+        prefix = self.prefix
+        return not prefix or path == prefix or path.startswith(prefix + b"/")
+
+
+class Mounts:
+    """All of them. The longest prefix that fits has a path."""
+
+    def __init__(self, given: Mapping[str, Answering]) -> None:
+        found = [Mount(prefix, answering) for prefix, answering in given.items()]
+        self.all = tuple(sorted(found, key=lambda mount: -len(mount.prefix)))
+        if len({mount.prefix for mount in found}) != len(found):
+            raise ValueError(f"two of one prefix: {sorted(given)}")
+
+    def of(self, path: bytes) -> Mount | None:
+        return next((mount for mount in self.all if mount.owns(path)), None)
+
+
+def _nothing(_: bytes, __: int) -> None:
+    """Of an `Answering` without a shelf."""
+
+
+def _never(_: bytes) -> None:
+    """Of an `Answering` that always waits."""

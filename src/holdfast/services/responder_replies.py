@@ -1,0 +1,82 @@
+"""Answers as HTTP has them: headers and bytes. R21 to R23, RFC 6960 A.2, RFC 9919 6.2.
+
+Laws: an OCSP error and a nonced answer are never cached; every other answer carries the caching
+headers, and its max-age ends before nextUpdate. The bytes made here for a kept answer and the
+`Reply` made of the same answer have the same headers (`tests/unit/services/test_responder.py`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import UTC, datetime
+from functools import lru_cache
+
+from holdfast.net.http_message import Headers, Reply, http_date
+from holdfast.ocsp.http import RESPONSE_TYPE
+
+_TYPE = (b"Content-Type", RESPONSE_TYPE.encode())
+_NO_STORE = (b"Cache-Control", b"no-store")
+_CACHE_CONTROL = b"max-age=%d, public, no-transform, must-revalidate"
+_KEPT = (
+    b"Content-Type: " + RESPONSE_TYPE.encode() + b"\r\n"
+    b'ETag: "%b"\r\n'
+    b"Last-Modified: %b\r\n"
+    b"Expires: %b\r\n"
+    b"Cache-Control: " + _CACHE_CONTROL + b"\r\n"
+    b"Content-Length: %d\r\n\r\n%b"
+)
+_UNCACHED = (
+    b"Content-Type: " + RESPONSE_TYPE.encode() + b"\r\n"
+    b"Cache-Control: no-store\r\n"
+    b"Content-Length: %d\r\n\r\n%b"
+)
+
+
+def max_age_of(next_update: int, at: int, most: int) -> int:
+    """Seconds that a cache may keep an answer: `most`, and never up to nextUpdate (R21)."""
+    return max(0, min(next_update - at - 1, most))
+
+
+def cacheable(der: bytes, this_update: int, next_update: int, max_age: int) -> bytes:
+    """What follows the Date of a 200: the other headers and the body. Times are epoch seconds."""
+    etag = hashlib.sha256(der).hexdigest().encode()
+    dates = (_date(this_update), _date(next_update))
+    return _KEPT % (etag, *dates, max_age, len(der), der)
+
+
+def uncacheable(der: bytes) -> bytes:
+    """The same of an error or a nonced answer (R19, R22)."""
+    return _UNCACHED % (len(der), der)
+
+
+def cacheable_reply(
+    der: bytes, this_update: int, next_update: int, max_age: int, unless: bytes | None
+) -> Reply:
+    """The same as a `Reply`; `unless`: If-None-Match of a GET or HEAD, for which a 304 may do."""
+    etag = b'"%s"' % hashlib.sha256(der).hexdigest().encode()
+    headers: Headers = (
+        _TYPE,
+        (b"ETag", etag),
+        (b"Last-Modified", _date(this_update)),
+        (b"Expires", _date(next_update)),
+        (b"Cache-Control", _CACHE_CONTROL % max_age),
+    )
+    if unless is not None and _matches(unless, etag):
+        return Reply(304, b"", headers[1:])
+    return Reply(200, der, headers)
+
+
+def uncacheable_reply(der: bytes) -> Reply:
+    return Reply(200, der, (_TYPE, _NO_STORE))
+
+
+@lru_cache(maxsize=4096)
+def _date(epoch: int) -> bytes:
+    """Answers of one batch share their times."""
+    return http_date(datetime.fromtimestamp(epoch, UTC))
+
+
+def _matches(header: bytes, etag: bytes) -> bool:
+    """RFC 9110 13.1.2: weak comparison, `*` matches anything."""
+    tags = [tag.strip().removeprefix(b"W/") for tag in header.split(b",")]
+    return etag in tags or b"*" in tags
