@@ -1,0 +1,91 @@
+"""The audit of a responder: one line of JSON for each signature it made. R36.
+
+Laws: the line is kept before the answer is sent; a line that cannot be kept is counted and told,
+and does not keep an answer from those who ask. What stands in it is public: neither key nor nonce.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import time
+from datetime import UTC, datetime
+
+from holdfast.errors import StoreError
+from holdfast.net.line_log import Lines
+from holdfast.ocsp.sign import Signer
+from holdfast.plan.answering import Answer
+from holdfast.services.responder_tally import Tally
+
+SIGNATURES, FAILURES = "signatures", "audit_failures"
+COUNTED = (SIGNATURES, FAILURES)
+TELL_EVERY = 60.0  # seconds between two complaints about a line that could not be kept
+
+_log = logging.getLogger("holdfast.responder")
+_encode = json.JSONEncoder(separators=(",", ":")).encode
+
+
+class Audit:
+    """Counts the signatures of the CA called `ca`, and writes each to `lines` where there are."""
+
+    def __init__(self, ca: str, *, tally: Tally, lines: Lines | None = None) -> None:
+        self._ca = ca
+        self._lines = lines
+        self._tally = tally
+        self._told = float("-inf")
+        self._failing = ""
+
+    @property
+    def failing(self) -> str:
+        """Why the last line could not be kept; "" when it could."""
+        return self._failing
+
+    def __call__(self, answer: Answer, signer: Signer) -> None:
+        """Note the signature under `answer`."""
+        self._tally.count(SIGNATURES)
+        if self._lines is not None:
+            singles = [
+                [f"{one.certid.serial:x}", one.certificate_status.text] for one in answer.singles
+            ]
+            self._note(answer.der, signer, singles, answer, kind="answer")
+
+    def probed(self, der: bytes, signer: Signer) -> None:
+        """Note a signature that was made to see whether one can be made; it is sent to nobody."""
+        self._tally.count(SIGNATURES)
+        if self._lines is not None:
+            self._note(der, signer, [], None, kind="health")
+
+    def _note(
+        self, der: bytes, signer: Signer, singles: list[list[str]], answer: Answer | None, kind: str
+    ) -> None:
+        line = {
+            "at": _instant(None if answer is None else answer.made_at) or _instant(_now()),
+            "kind": kind,
+            "ca": self._ca,
+            "signer": f"{signer.certificate.serial:x}",
+            "singles": singles,
+            "this_update": _instant(None if answer is None else answer.this_update),
+            "next_update": _instant(None if answer is None else answer.next_update),
+            "nonce": answer is not None and answer.nonced,
+            "sha256": hashlib.sha256(der).hexdigest(),
+        }
+        try:
+            assert self._lines is not None
+            self._lines.write(_encode(line).encode())
+        except StoreError as error:
+            self._tally.count(FAILURES)
+            self._failing = error.message
+            if time.monotonic() - self._told >= TELL_EVERY:
+                self._told = time.monotonic()
+                _log.error("audit-failed ca=%s %s; %s", self._ca, error.message, error.hint)
+        else:
+            self._failing = ""
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _instant(at: datetime | None) -> str | None:
+    return None if at is None else at.strftime("%Y-%m-%dT%H:%M:%SZ")
