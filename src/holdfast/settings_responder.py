@@ -7,7 +7,7 @@ are where the file is. Section R.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
@@ -90,7 +90,7 @@ class ResponderCA(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
         str, Meta(description="instead of a ledger: answers signed elsewhere, a file or a folder")
     ] = ""
     store: Annotated[
-        str, Meta(description="folder that `holdfast presign` fills; empty: all are signed live")
+        str, Meta(description="file that `holdfast presign` fills; empty: all are signed live")
     ] = ""
     profile: Annotated[
         Literal["", "webpki"],
@@ -103,9 +103,6 @@ class ResponderCA(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
         timedelta | None,
         Meta(description="thisUpdate lies that long before now, for slow clocks; unset: not"),
     ] = None
-    max_age: Annotated[
-        timedelta, Meta(description="for HTTP caches: a revocation is seen by then")
-    ] = timedelta(hours=1)
     resign_after: Annotated[
         timedelta | None,
         Meta(description="age at which stored answers are replaced; unset: as the profile has it"),
@@ -120,6 +117,35 @@ class ResponderCA(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
         Literal["unauthorized", "unknown", "revoked"],
         Meta(description="what is said of a serial that the CA never issued; never good"),
     ] = "unauthorized"
+    other_issuers: Annotated[
+        Literal["unauthorized", "unknown"],
+        Meta(description="what is said of a CertID of another CA, in a request that is ours"),
+    ] = "unauthorized"
+    nonces: Annotated[
+        Literal["echoed", "ignored"], Meta(description="what becomes of a nonce of 1 to 128 octets")
+    ] = "echoed"
+    signed_requests: Annotated[
+        Literal["ignored", "verified", "required"],
+        Meta(description="what a signature on a request is worth"),
+    ] = "ignored"
+    requestors: Annotated[
+        list[str], Meta(description="certificates of who may sign requests, or of their CAs")
+    ] = []
+    archive_cutoff: Annotated[
+        timedelta | None,
+        Meta(description="ended certificates are answered for that long (RFC 6960 4.4.4)"),
+    ] = None
+    tell: Annotated[
+        list[Literal["crl", "invalidity-date"]],
+        Meta(description="of a revocation, beside time and reason; makes answers longer"),
+    ] = []
+    compromised: Annotated[
+        datetime | None,
+        Meta(description="the CA's key is in other hands since then: all is answered revoked"),
+    ] = None
+    compromised_reason: Annotated[
+        Literal["cACompromise", "keyCompromise"], Meta(description="that is told with it")
+    ] = "cACompromise"
     responder_id: Annotated[
         Literal["key", "name"], Meta(description="how answers name their signer")
     ] = "key"
@@ -140,6 +166,9 @@ class ResponderTable(Struct, frozen=True, kw_only=True):
         str,
         Meta(description='file for a line of each signature, or "journal"; empty for none'),
     ] = ""
+    max_age: Annotated[
+        timedelta, Meta(description="for HTTP caches: a revocation is seen by then")
+    ] = timedelta(hours=1)
     drain: Annotated[
         timedelta, Meta(description="for replies under way, when it ends or reloads")
     ] = timedelta(seconds=10)
@@ -170,7 +199,7 @@ def inner_durations(document: Mapping[str, Any]) -> Iterator[tuple[tuple[Step, .
                     yield (*path, name), table[name]
 
 
-CA_DURATIONS = ("validity", "backdate", "max_age", "resign_after", "follow")
+CA_DURATIONS = ("validity", "backdate", "resign_after", "follow", "archive_cutoff")
 
 
 def practice_of(ca: ResponderCA) -> Practice:
@@ -184,6 +213,7 @@ def practice_of(ca: ResponderCA) -> Practice:
         replaced_after=(ca.resign_after or latest_replacement(window)) if ca.store else None,
         noticed_within=ca.follow if ca.store else timedelta(0),
         unlisted_good=bool(ca.crls) and ca.crl_unlisted == "good",
+        signed_requests_only=ca.signed_requests == "required",
     )
 
 
@@ -253,6 +283,13 @@ def _fitting(ca: ResponderCA, path: tuple[Step, ...], wrong: Wrong) -> None:
         raise wrong((*path, "key"), "key: of the CA itself, beside signers", hint)
     if not ca.hashes or len(set(ca.hashes)) != len(ca.hashes):
         raise wrong((*path, "hashes"), "hashes: each once, and at least one", 'write ["sha1"]')
+    if (ca.signed_requests == "ignored") is bool(ca.requestors):
+        key = "requestors" if ca.requestors else "signed_requests"
+        hint = 'write signed_requests = "verified" or "required", and requestors = ["who.pem"]'
+        raise wrong((*path, key), f"{key}: signatures are judged, or nobody is named", hint)
+    if ca.compromised is not None and ca.compromised.tzinfo is None:
+        hint = "write it in UTC, as 2026-03-01T12:00:00Z"
+        raise wrong((*path, "compromised"), "compromised: without a time zone", hint)
     if ca.resign_after is not None and ca.resign_after >= ca.validity:
         problem = "resign_after: stored answers would end before they are replaced"
         raise wrong((*path, "resign_after"), problem, "write less than validity")
@@ -282,6 +319,7 @@ def placed_responder(table: ResponderTable, placed: Callable[[str], str]) -> Res
             ledger=url(ca.ledger),
             crls=[url(text) for text in ca.crls],
             crl_issuers=[placed(text) for text in ca.crl_issuers],
+            requestors=[placed(text) for text in ca.requestors],
             signers=[
                 structs.replace(
                     signer,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, get_args, get_type_hints
 
 import msgspec
@@ -78,6 +78,8 @@ def _toml(value: Any) -> str | None:
             return None
         case bool():
             return str(value).lower()
+        case datetime():
+            return value.isoformat()
         case timedelta():
             seconds = int(value.total_seconds())
             for unit, size in (("d", 86400), ("h", 3600), ("m", 60)):

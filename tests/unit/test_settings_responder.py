@@ -45,6 +45,10 @@ certificate = "/etc/ca2.pem"
 key = "ca2.key"
 ledger = "postgresql://db/pki"
 backdate = "1h"
+compromised = 2026-03-01T12:00:00Z
+archive_cutoff = "7d"
+signed_requests = "required"
+requestors = ["who.pem"]
 """
 CA = '[[responder.ca]]\ncertificate = "c"\n'
 INDEX = f'{CA}index = "i"\n'
@@ -127,6 +131,19 @@ ERRORS: dict[str, tuple[str, str, str]] = {
         f'{INDEX}key = "k"\nsigners = [{{ certificate = "s" }}]\n',
         ":4:1: key: of the CA itself, beside signers",
         "leave key out",
+    ),
+    "nobody may sign": (
+        f'{INDEX}signed_requests = "required"\n',
+        ":4:1: signed_requests",
+        "who.pem",
+    ),
+    "signed for nothing": (f'{INDEX}requestors = ["x"]\n', ":4:1: requestors", "verified"),
+    "no zone": (f"{INDEX}compromised = 2026-03-01T12:00:00\n", ":4:1: compromised", "Z"),
+    "no instant": (f'{INDEX}compromised = "x"\n', ":4:1: compromised", ""),
+    "webpki signed": (
+        f'{WEBPKI}signed_requests = "required"\nrequestors = ["x"]\n',
+        ":5:1: signed_requests: relying parties ask with unsigned requests",
+        "RFC 5019",
     ),
     "hash twice": (f'{INDEX}hashes = ["sha1", "sha1"]\n', ":4:1: hashes", "sha1"),
     "resign": (f'{INDEX}resign_after = "12h"\n', ":4:1: resign_after", "less"),
