@@ -11,7 +11,7 @@ from functools import cache
 from random import Random
 
 from holdfast.ocsp import der
-from holdfast.ocsp.algorithms import AlgorithmIdentifier
+from holdfast.ocsp.algorithms import AlgorithmIdentifier, signing
 from holdfast.ocsp.certid import HASH_OIDS, CertID
 from holdfast.ocsp.extension import (
     ARCHIVE_CUTOFF,
@@ -37,6 +37,7 @@ from holdfast.ocsp.response import (
 )
 from holdfast.pki import issue
 from holdfast.pki.certificate import Certificate
+from holdfast.pki.issue import Issued
 from support.builders import key_from, pss_parameters
 
 SIZES = {"sha1": 20, "sha256": 32, "sha384": 48, "sha512": 64}
@@ -182,6 +183,25 @@ def a_request(rng: Random) -> Request:
         rng.choice(ALGORITHMS), rng.randbytes(256), tuple(one.der for one in held)
     )
     return Request(singles, extensions, requestor, rng.choice((signature, signature, None)))
+
+
+def signed_request(
+    request: Request,
+    by: Issued,
+    *,
+    name: bytes | None = None,
+    certificates: tuple[Certificate, ...] | None = None,
+    pss: bool = False,
+) -> Request:
+    """`request` signed by `by`, its subject the requestorName and its certificate sent along,
+    unless told otherwise; `name` b"": no name."""
+    if name is None:
+        name = der.tlv(0xA4, by.certificate.subject_der)
+    sent = (by.certificate,) if certificates is None else certificates
+    algorithm, make = signing(by.key, pss=pss)
+    named = Request(request.singles, request.extensions, name or None)
+    signature = RequestSignature(algorithm, make(named.encode_tbs()), tuple(c.der for c in sent))
+    return Request(named.singles, named.extensions, named.requestor, signature)
 
 
 # -- damage -----------------------------------------------------------------------------------
