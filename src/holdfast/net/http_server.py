@@ -26,6 +26,7 @@ from holdfast.net.http_message import (
     plain,
 )
 from holdfast.net.listen import listen
+from holdfast.net.sockets import BACKLOG
 
 if TYPE_CHECKING:
     from holdfast.seams import Clock
@@ -104,7 +105,7 @@ class Server:
     async def take(self, given: socket.socket) -> None:
         """Answer on `given`, which listens already; TCP or unix."""
         loop = asyncio.get_running_loop()
-        begun = await loop.create_server(self.connection, sock=given)
+        begun = await loop.create_server(self.connection, sock=given, backlog=BACKLOG)
         self._listeners = [*self._listeners, begun]
         self.draining = False
 
