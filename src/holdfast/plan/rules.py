@@ -97,9 +97,10 @@ class Rules:
             )
 
     @property
-    def needs_a_signature(self) -> bool:
-        """True when no request may be answered from what was signed before without being judged."""
-        return self.signed_requests is SignedRequests.REQUIRED
+    def shelf_may_answer(self) -> bool:
+        """False when no request may be answered from what was signed before: each has to prove who
+        asks, or what was good then is not any more."""
+        return self.signed_requests is not SignedRequests.REQUIRED and self.ca_revoked is None
 
     def cutoff(self, produced_at: datetime) -> datetime | None:
         """The archive cutoff of a response made at `produced_at` (RFC 6960 4.4.4)."""

@@ -34,7 +34,7 @@ def test_the_defaults_are_those_of_the_lightweight_profile() -> None:
     assert rules.tell == frozenset()
     assert rules.cutoff(AT) is None
     assert rules.ca_revoked is None
-    assert not rules.needs_a_signature
+    assert rules.shelf_may_answer
 
 
 @pytest.mark.parametrize(
@@ -59,11 +59,13 @@ def test_rules_that_cannot_be_kept_are_refused(wrong: dict[str, Any], match: str
     assert caught.value.hint
 
 
-def test_r7_only_required_signatures_forbid_answers_from_before() -> None:
+def test_r7_r14_when_answers_from_before_must_not_be_given() -> None:
+    """A shelf knows neither who asks nor that the CA's key was lost since."""
     anchors = (CA.certificate,)
     for mode in SignedRequests:
         rules = Rules(signed_requests=mode, requestors=anchors)
-        assert rules.needs_a_signature is (mode is SignedRequests.REQUIRED)
+        assert rules.shelf_may_answer is (mode is not SignedRequests.REQUIRED)
+    assert not Rules(ca_revoked=LOST).shelf_may_answer
 
 
 def test_r12_the_cutoff_is_counted_back_or_fixed() -> None:
