@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from random import Random
@@ -13,14 +14,15 @@ from random import Random
 from holdfast.ocsp import der
 from holdfast.ocsp.algorithms import AlgorithmIdentifier, signing
 from holdfast.ocsp.certid import HASH_OIDS, CertID
-from holdfast.ocsp.extension import (
-    ARCHIVE_CUTOFF,
-    NONCE,
-    SERVICE_LOCATOR,
-    Extension,
-)
+from holdfast.ocsp.extension import NONCE, SERVICE_LOCATOR, Extension
 from holdfast.ocsp.request import Request, RequestSignature, SingleRequest
+from holdfast.ocsp.request_extensions import (
+    PreferredAlgorithm,
+    acceptable_extension,
+    preferred_extension,
+)
 from holdfast.ocsp.response import (
+    BASIC,
     GOOD,
     UNKNOWN,
     CertificateStatus,
@@ -34,6 +36,12 @@ from holdfast.ocsp.response import (
     assemble,
     encode_response_data,
     error_response,
+)
+from holdfast.ocsp.single_extensions import (
+    CrlID,
+    archive_cutoff_extension,
+    crl_extension,
+    invalidity_date_extension,
 )
 from holdfast.pki import issue
 from holdfast.pki.certificate import Certificate
@@ -117,14 +125,27 @@ def a_certificate_status(rng: Random) -> CertificateStatus:
             return Revoked(a_time(rng), rng.choice(list(RevocationReason)))
 
 
+def a_crl_id(rng: Random) -> CrlID:
+    """Any of its three parts, all of them, or none."""
+    return CrlID(
+        rng.choice((None, "", "http://ca.example/ca.crl")),
+        rng.choice((None, 0, rng.getrandbits(160))),
+        a_time(rng) if rng.random() < 0.5 else None,
+    )
+
+
 def a_single(rng: Random) -> SingleResponse:
-    cutoff = Extension(ARCHIVE_CUTOFF, False, der.encode_time(a_time(rng)))
+    more = (
+        archive_cutoff_extension(a_time(rng)),
+        invalidity_date_extension(a_time(rng)),
+        crl_extension(a_crl_id(rng)),
+    )
     return SingleResponse(
         a_certid(rng),
         a_certificate_status(rng),
         a_time(rng),
         a_time(rng) if rng.random() < 0.8 else None,
-        some_extensions(rng, cutoff),
+        some_extensions(rng, *more),
     )
 
 
@@ -164,6 +185,19 @@ def an_error(rng: Random) -> tuple[ResponseStatus, bytes]:
 # -- requests ---------------------------------------------------------------------------------
 
 
+def a_preference(rng: Random) -> PreferredAlgorithm:
+    key = AlgorithmIdentifier("1.2.840.10045.2.1", der.encode_oid("1.2.840.10045.3.1.7"))
+    return PreferredAlgorithm(rng.choice(ALGORITHMS), rng.choice((None, key)))
+
+
+def some_wishes(rng: Random) -> tuple[Extension, ...]:
+    """acceptableResponses and preferredSignatureAlgorithms, critical now and then."""
+    types = rng.choice(((BASIC,), (BASIC,), (BASIC, "1.2.3"), ("1.2.3",), ()))
+    listed = [a_preference(rng) for _ in range(rng.choice((0, 1, 3, 16)))]
+    wishes = (acceptable_extension(*types), preferred_extension(*listed))
+    return tuple(replace(wish, critical=rng.random() < 0.2) for wish in wishes)
+
+
 def a_request(rng: Random) -> Request:
     """Up to seven CertIDs; now and then signed, with a requestor's name and certificates."""
     locator = Extension(
@@ -173,7 +207,7 @@ def a_request(rng: Random) -> Request:
         SingleRequest(a_certid(rng), some_extensions(rng, locator))
         for _ in range(rng.choice((1, 1, 1, 1, 2, 3, 7)))
     )
-    extensions = some_extensions(rng, a_nonce(rng))
+    extensions = some_extensions(rng, a_nonce(rng), *some_wishes(rng))
     if rng.random() < 0.6:
         return Request(singles, extensions)
     name = rng.choice(certificates()).subject_der
