@@ -1,5 +1,4 @@
 """Coverage-guided fuzzing of codec, judge and answers: python tests/fuzz/fuzz_codec.py -runs=N ...
-
 Options are libFuzzer's (`-runs=`, `-max_total_time=`, `-seed=`, a corpus folder). With atheris the
 inputs follow the branches they reach; where it is not installed the same target is fed damaged
 vectors (`-runs=`, `-seed=`), which finds less in the same time. Whatever is raised but `Malformed`
