@@ -133,7 +133,7 @@ class Responder:
 
     async def _later(self, request: Request, mount: Mount, data: bytes) -> Reply:
         try:
-            given = await mount.answering.answer_bytes(data)
+            given = await mount.live.answer_bytes(data)
         except Exception:
             given = self._bug(data, request)
         return self._said(given, request)

@@ -68,6 +68,9 @@ class HotReplies:
             if epoch >= self._until or epoch < self._epoch:  # the clock went back: read again
                 self._forget()
         self._epoch = epoch
+        for mount in self._mounts.all:
+            if mount.shelf is not None:
+                mount.shelf.tick(epoch)
         self._refusals.tick()
 
     def get(self, line: bytes, peer: str, /) -> bytes | None:

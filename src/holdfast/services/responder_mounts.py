@@ -27,12 +27,18 @@ class Shelved(Protocol):
     """An `Answering` with answers that lie ready.
 
     `held_now(data, at)` is the one for the request `data` at the epoch second `at`, with what it
-    says (a certificate_status) and None when another way has to be gone. It is the same for the
-    same `data` while `generation` is and the answer holds. None of both blocks or raises.
+    says (a certificate_status), and None when `live` has to be asked. It is the same for the same
+    `data` while `generation` is and the answer holds. `tick` comes with each new second in which
+    something is asked. None of these blocks or raises.
     """
 
     @property
+    def live(self) -> Answering: ...
+
+    @property
     def generation(self) -> int: ...
+
+    def tick(self, at: int, /) -> None: ...
 
     def held_now(self, data: bytes, at: int, /) -> tuple[HeldAnswer, str] | None: ...
 
@@ -42,10 +48,10 @@ class Mount:
 
     def __init__(self, prefix: str, answering: Answering) -> None:
         self.prefix = prefix.rstrip("/").encode()
-        self.answering = answering
-        now: AnswerNow | None = getattr(answering, "answer_now", None)
-        self.answer_now = now or _never
         self.shelf: Shelved | None = answering if hasattr(answering, "held_now") else None
+        self.live = answering if self.shelf is None else self.shelf.live
+        now: AnswerNow | None = getattr(self.live, "answer_now", None)
+        self.answer_now = now or _never
         self.held_now = _nothing if self.shelf is None else self.shelf.held_now
 
     def owns(self, path: bytes) -> bool:

@@ -1,0 +1,151 @@
+"""Answers signed ahead, from a shelf; what is not there is signed now by another.
+
+Laws: an answer is given while it holds and while the shelf keeps pace with its ledger; a shelf that
+cannot be read, or that nobody has compared with the ledger in time, is as an empty one, so that
+nothing revoked is good for longer than that (R32, R35). It is told once, not for each request.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Protocol
+
+from holdfast.errors import StoreError
+from holdfast.ocsp.certid import ca_tag
+from holdfast.ocsp.quick_request import CERTID_AT, QuickRequests
+from holdfast.ocsp.statuses import ResponseStatus
+from holdfast.pki.certificate import Certificate
+from holdfast.plan.answering import Answer
+from holdfast.seams import AnswerShelf, Clock, HeldAnswer
+
+TELL_EVERY = 60.0  # seconds between two complaints
+_ERA = 1 << 64  # above every generation of a shelf
+_SAID = {0x80: "good", 0xA1: "revoked", 0x82: "unknown"}  # CertStatus, RFC 6960 4.2.1
+
+_log = logging.getLogger("holdfast.responder")
+
+
+class Live(Protocol):
+    """What signs now. `answer_now` as well where it need not wait
+    (`services.responder_mounts.Answering`)."""
+
+    def answer_bytes(self, data: bytes, /) -> Awaitable[Answer]: ...
+
+
+Compared = Callable[[bytes], int | None]
+"""When, in seconds since 1970, all that lies there of a CA was last as its ledger had it; None when
+it never was (`stores.answers.Answers.compared`)."""
+
+
+class Presigned:
+    """Gives what lies on `shelf` about certificates of `issuers`, else what `live` says.
+
+    `hash_algorithms`: those by which the answers there speak; requests by others are signed now.
+    `within`: how long ago the shelf may have been `compared` with the ledger; None: for ever.
+    Implements `services.responder_mounts.Shelved`.
+    """
+
+    def __init__(
+        self,
+        shelf: AnswerShelf,
+        live: Live,
+        *,
+        issuers: Sequence[Certificate],
+        clock: Clock,
+        hash_algorithms: Sequence[str] = ("sha1",),
+        compared: Compared | None = None,
+        within: timedelta | None = None,
+    ) -> None:
+        self.live = live
+        self._shelf = shelf
+        self._clock = clock
+        self._read = QuickRequests(issuers, hash_algorithms).read
+        self._issuers = {ca_tag(issuer): issuer.subject for issuer in issuers}
+        self._compared = compared
+        self._within = 0 if within is None else int(within.total_seconds())
+        self._second = -1
+        self._behind: frozenset[bytes] = frozenset()  # tags of CAs whose part is out of date
+        self._era = 0
+        self._told: dict[str, float] = {}
+
+    @property
+    def generation(self) -> int:
+        """Changes with each commit to the shelf, and when it falls behind or catches up."""
+        try:
+            return self._shelf.generation + self._era
+        except StoreError as error:
+            self._tell(error.message, error.hint)
+            return -1
+
+    def tick(self, at: int, /) -> None:
+        """A new second, `at`: see whether the shelf keeps pace."""
+        self._second = at
+        if self._compared is None or not self._within:
+            return
+        behind = frozenset(ca for ca in self._issuers if self._is_behind(ca, at))
+        if behind != self._behind:
+            self._behind = behind
+            self._era += _ERA
+
+    def held_now(self, data: bytes, at: int, /) -> tuple[HeldAnswer, str] | None:
+        """What lies ready for the request `data` at the epoch second `at`, and what it says."""
+        if at != self._second:
+            self.tick(at)
+        asked = self._read(data)
+        if asked is None or asked[0] in self._behind:
+            return None
+        try:
+            held = self._shelf.held(*asked)
+        except StoreError as error:
+            self._tell(error.message, error.hint)
+            return None
+        if held is None or not held.this_update <= at < held.next_update:
+            return None
+        certid = data[CERTID_AT:]
+        found_at = held.der.find(certid)  # and so it is about this certificate, whatever the tag
+        if found_at < 0:
+            return None
+        said = _SAID.get(held.der[found_at + len(certid)])
+        return None if said is None else (held, said)
+
+    async def answer_bytes(self, data: bytes, /) -> Answer:
+        """As an `Answering` where nobody looks into the shelf before."""
+        held = self.held_now(data, int(self._clock.now().timestamp()))
+        if held is None:
+            return await self.live.answer_bytes(data)
+        der, this_update, next_update = held[0]
+        return Answer(
+            der,
+            ResponseStatus.successful,
+            datetime.fromtimestamp(this_update, UTC),
+            datetime.fromtimestamp(next_update, UTC),
+        )
+
+    # -- below ------------------------------------------------------------------------------
+
+    def _is_behind(self, ca: bytes, at: int) -> bool:
+        assert self._compared is not None
+        try:
+            compared = self._compared(ca)
+        except StoreError as error:
+            self._tell(error.message, error.hint)
+            return True
+        if compared is not None and at - compared <= self._within:
+            return False
+        since = "never" if compared is None else f"{at - compared} s ago"
+        self._tell(
+            f"answers signed ahead for {self._issuers[ca]} are not used: last compared with the"
+            f" ledger {since}, more than {self._within} s allow",
+            "see that `holdfast presign` runs; until then every answer is signed when it is asked",
+        )
+        return True
+
+    def _tell(self, what: str, hint: str | None) -> None:
+        """Once a minute at most; `what` may differ in its numbers."""
+        key = what.partition(":")[0]
+        now = self._clock.monotonic()
+        if now - self._told.get(key, float("-inf")) >= TELL_EVERY:
+            self._told[key] = now
+            _log.error("%s%s", what, f" ({hint})" if hint else "")
