@@ -23,7 +23,7 @@ Count = Annotated[int, Meta(ge=0, le=1_000_000)]
 Wrong = Callable[[tuple[Step, ...], str, str], OperatorError]
 HashName = Literal["sha1", "sha256", "sha384", "sha512"]
 
-PKCS11 = "pkcs11:"
+NO_PATHS = ("pkcs11:", "credential:")
 LEDGERS = ("index", "ledger", "crls", "responses")
 
 
@@ -37,9 +37,10 @@ class ResponderLimits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     idle: Annotated[timedelta, Meta(description="without a byte between two requests")] = timedelta(
         seconds=30
     )
-    request: Annotated[timedelta, Meta(description="for a whole request to come")] = timedelta(
+    head: Annotated[timedelta, Meta(description="for a request's line and headers")] = timedelta(
         seconds=10
     )
+    body: Annotated[timedelta, Meta(description="for a request's body")] = timedelta(seconds=20)
 
 
 class ResponderSigner(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -50,7 +51,7 @@ class ResponderSigner(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         str, Meta(description="its private key, a file or a pkcs11: URI; empty: in certificate")
     ] = ""
     passphrase_file: Annotated[
-        str, Meta(description="its first line opens the key, or is the PIN of a pkcs11: URI")
+        str, Meta(description="whose first line opens key or is a PIN; or credential:NAME")
     ] = ""
 
 
@@ -70,7 +71,7 @@ class ResponderCA(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
         str, Meta(description="of the CA itself, without signers; empty: it is in certificate")
     ] = ""
     passphrase_file: Annotated[
-        str, Meta(description="its first line opens key, or is the PIN of a pkcs11: URI")
+        str, Meta(description="whose first line opens key or is a PIN; or credential:NAME")
     ] = ""
     index: Annotated[str, Meta(description="ledger: the index.txt of `openssl ca`")] = ""
     ledger: Annotated[
@@ -191,7 +192,7 @@ def inner_tables(document: Mapping[str, Any]) -> Iterator[tuple[tuple[Step, ...]
 
 def inner_durations(document: Mapping[str, Any]) -> Iterator[tuple[tuple[Step, ...], Any]]:
     """(path, value) of each duration in the tables within [responder]."""
-    durations = {"limits": ("idle", "request"), "ca": CA_DURATIONS}
+    durations = {"limits": ("idle", "head", "body"), "ca": CA_DURATIONS}
     for path, table, _ in inner_tables(document):
         if isinstance(table, dict) and "signers" not in path:
             for name in durations[str(path[1])]:
@@ -306,16 +307,17 @@ def placed_responder(table: ResponderTable, placed: Callable[[str], str]) -> Res
     """`table` with every relative path made absolute by `placed`."""
 
     def key(text: str) -> str:
-        return text if text.startswith(PKCS11) else placed(text)
+        return text if text.startswith(NO_PATHS) else placed(text)
 
     def url(text: str) -> str:
         return text if "://" in text else placed(text)
 
     def one(ca: ResponderCA) -> ResponderCA:
-        files = ("certificate", "passphrase_file", "index", "ledger_query", "responses", "store")
+        files = ("certificate", "index", "ledger_query", "responses", "store")
         return structs.replace(
             ca,
             key=key(ca.key),
+            passphrase_file=key(ca.passphrase_file),
             ledger=url(ca.ledger),
             crls=[url(text) for text in ca.crls],
             crl_issuers=[placed(text) for text in ca.crl_issuers],
@@ -325,7 +327,7 @@ def placed_responder(table: ResponderTable, placed: Callable[[str], str]) -> Res
                     signer,
                     certificate=placed(signer.certificate),
                     key=key(signer.key),
-                    passphrase_file=placed(signer.passphrase_file),
+                    passphrase_file=key(signer.passphrase_file),
                 )
                 for signer in ca.signers
             ],

@@ -19,7 +19,6 @@ from holdfast.pki.kind import Kind
 
 if TYPE_CHECKING:
     from holdfast.ocsp.verdict import Verdict
-    from holdfast.plan.answering import Rules
     from holdfast.seams import Ledger
     from holdfast.sources.signing import Signing
     from holdfast.stores.responses import ReadyAnswers
@@ -61,8 +60,8 @@ def signer_from(
     Without `signer` the CA itself signs. The key is taken from `key`, else from the signer's file,
     else from the CA's. Raises `OperatorError` naming the file when anything does not fit.
     """
-    issuer = _first_certificate(ca)
-    certificate = issuer if signer is None else _first_certificate(signer)
+    issuer = certificate_in(ca)
+    certificate = issuer if signer is None else certificate_in(signer)
     holder = key or signer or ca
     if not _holds_key(holder):
         raise OperatorError(
@@ -90,7 +89,7 @@ def refuse_unfit(signer: Signer, at: datetime) -> None:
         )
 
 
-def ledger_from(
+async def opened_ledger(
     *,
     issuer: Certificate,
     index: str | None = None,
@@ -116,7 +115,7 @@ def ledger_from(
 
         found = SqlLedger.open(ledger, ca=issuer)
     elif lists is not None:
-        return _crl_ledger(lists, issuer)
+        return await _crl_ledger(lists, issuer)
     else:
         raise OperatorError(
             "no ledger given: what did the CA issue and revoke?",
@@ -126,9 +125,7 @@ def ledger_from(
     return found
 
 
-def _crl_ledger(lists: Lists, issuer: Certificate) -> Ledger:
-    import asyncio
-
+async def _crl_ledger(lists: Lists, issuer: Certificate) -> Ledger:
     from holdfast.net.clock import SystemClock
     from holdfast.net.issuers import is_url
     from holdfast.stores.crl import CrlLedger, Unlisted
@@ -137,24 +134,24 @@ def _crl_ledger(lists: Lists, issuer: Certificate) -> Ledger:
         lists.places,
         ca=issuer,
         clock=SystemClock(),
-        issuers=[_first_certificate(file) for file in lists.issuers],
+        issuers=[certificate_in(file) for file in lists.issuers],
         unlisted=Unlisted(lists.unlisted),
     )
     if not any(is_url(place) for place in lists.places):
         found.check()
         return found
-    asyncio.run(found.refresh())
+    await found.refresh()
     with suppress(StoreError):  # the alert has told it
         next(found.entries(), None)
     return found
 
 
-async def ready_from(path: str, ca: File) -> ReadyAnswers:
+async def ready_from(path: str, ca: Certificate) -> ReadyAnswers:
     """Answers signed elsewhere, at `path`; what cannot be read is told at once."""
     from holdfast.net.clock import SystemClock
     from holdfast.stores.responses import ReadyAnswers
 
-    found = ReadyAnswers(path, ca=_first_certificate(ca), clock=SystemClock())
+    found = ReadyAnswers(path, ca=ca, clock=SystemClock())
     await found.look()
     return found
 
@@ -163,14 +160,6 @@ def follower_of(ledger: Ledger) -> Follow | None:
     """What has to run beside the responder, for a ledger that is fetched."""
     follow: Follow | None = getattr(ledger, "follow", None)
     return follow
-
-
-def signing_from(signer: Signer, ledger: Ledger, rules: Rules) -> Signing:
-    """The answers of one CA by the system's clock."""
-    from holdfast.net.clock import SystemClock
-    from holdfast.sources.signing import Signing
-
-    return Signing(signer=signer, ledger=ledger, clock=SystemClock(), rules=rules)
 
 
 async def lint(signing: Signing, ledger: Ledger, *, at: datetime, limit: int = 1000) -> list[Row]:
@@ -226,7 +215,7 @@ def _samples(ledger: Ledger, limit: int) -> list[tuple[str, int]]:
     return [*found.items()]
 
 
-def _first_certificate(file: File) -> Certificate:
+def certificate_in(file: File) -> Certificate:
     return pem.certificates(file.data, name=file.name)[0]
 
 

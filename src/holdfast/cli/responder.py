@@ -1,23 +1,29 @@
-"""`holdfast responder`: answer OCSP for one CA, from whatever ledger it has."""
+"""`holdfast responder`: answer OCSP for one CA or several, from whatever ledgers they have."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
 from holdfast.cli.params import DURATION, HOST_PORT, INPUT, HostPort, Input, json_option
 
 if TYPE_CHECKING:
-    from holdfast.seams import Ledger
-    from holdfast.services.responder import Answering
-    from holdfast.sources.signing import Signing
-    from holdfast.wiring_responder import File, Follow, Row
+    from holdfast.wiring_responder import File
+    from holdfast.wiring_responder_ca import GivenCA
+    from holdfast.wiring_responder_service import Service
+
+WITH_CONFIG = frozenset({"config", "listen", "workers", "lint_only", "as_json"})
 
 
 @click.command()
-@click.option("--ca", type=INPUT, required=True, help="The CA's certificate (and perhaps key).")
+@click.option(
+    "-c", "--config", type=click.Path(), help="Settings with a [responder] table, for all CAs."
+)
+@click.option("--ca", type=INPUT, help="The CA's certificate (and perhaps key).")
 @click.option("--signer", type=INPUT, help="A delegated signer: certificate, and perhaps its key.")
 @click.option("--key", type=INPUT, help="The key of the signer, or of the CA.")
 @click.option("--key-passphrase-file", "passphrase", type=INPUT, help="Whose first line opens it.")
@@ -90,11 +96,19 @@ if TYPE_CHECKING:
     help="How answers name their signer.",
 )
 @click.option("--pss", is_flag=True, help="Sign with RSA-PSS instead of PKCS#1 v1.5.")
+@click.option(
+    "--workers",
+    type=click.IntRange(0, 1024),
+    help="Processes that answer; 0: one for each processor.  [default: 1]",
+)
 @click.option("--check", "lint_only", is_flag=True, help="Judge one answer of each kind, and end.")
 @json_option
+@click.pass_context
 def responder(
+    ctx: click.Context,
     *,
-    ca: Input,
+    config: str | None,
+    ca: Input | None,
     signer: Input | None,
     key: Input | None,
     passphrase: Input | None,
@@ -113,27 +127,159 @@ def responder(
     never_issued: str,
     responder_id: str,
     pss: bool,
+    workers: int | None,
     lint_only: bool,
     as_json: bool,
 ) -> int:
-    """Answer OCSP for one CA, by GET and POST.
+    """Answer OCSP, by GET and POST: for one CA by these options, for several by --config.
 
     The answers are signed when they are asked for: by the delegated --signer, or by the CA itself.
-    An empty index is valid: then no serial was ever issued.
+    An empty index is valid: then no serial was ever issued. SIGTERM lets the answers under way
+    end; SIGHUP reads the settings again. More can be said in the settings: stores of pre-signed
+    answers, several signers, keys in tokens, metrics, audit.
     """
+    from holdfast.cli.responder_run import check, run
+
+    if config is not None:
+        _refuse_beside_config(ctx)
+        where = listen if _is_given(ctx, "listen") else None
+
+        def read(names: Sequence[str] = ()) -> Service:
+            return _configured(config, names, where, workers)
+
+    else:
+        given = _given_ca(
+            ca=ca,
+            signer=signer,
+            key=key,
+            passphrase=passphrase,
+            index=index,
+            ledger=ledger,
+            ledger_query=ledger_query,
+            crls=crls,
+            crl_issuers=crl_issuers,
+            crl_unlisted=crl_unlisted,
+            responses=responses,
+            prefix=prefix,
+            validity=validity,
+            backdate=backdate,
+            never_issued=never_issued,
+            responder_id=responder_id,
+            pss=pss,
+        )
+
+        def read(names: Sequence[str] = ()) -> Service:
+            return _of_options(given, names, listen, workers, max_age)
+
+    if lint_only:
+        return check(read(), as_json=as_json)
+    return run(read, as_json=as_json)
+
+
+def _is_given(ctx: click.Context, name: str) -> bool:
+    return ctx.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT
+
+
+def _refuse_beside_config(ctx: click.Context) -> None:
+    from holdfast.errors import OperatorError
+
+    for param in ctx.command.params:
+        if param.name and param.name not in WITH_CONFIG and _is_given(ctx, param.name):
+            raise OperatorError(
+                f"{param.opts[0]} beside --config, which says it for each CA",
+                hint="write it into the settings: `holdfast keep --show-settings` shows the keys",
+            )
+
+
+def _configured(
+    config: str, names: Sequence[str], listen: HostPort | None, workers: int | None
+) -> Service:
+    """What the settings say, with what the options say instead."""
+    from msgspec import structs
+
+    from holdfast.errors import OperatorError
+    from holdfast.settings import read_settings
+    from holdfast.wiring_responder_service import service_of
+
+    table = read_settings(config).responder
+    changes: dict[str, Any] = {}
+    if listen is not None:
+        changes["listen"] = [str(listen)]
+    if workers is not None:
+        changes["workers"] = workers
+    if not table.ca:
+        raise OperatorError(
+            f"{config}: no [[responder.ca]]: for whom is to be answered?",
+            hint='add [[responder.ca]] with certificate = "ca.pem" and its ledger',
+        )
+    return service_of(structs.replace(table, **changes), names)
+
+
+def _of_options(
+    given: GivenCA,
+    names: Sequence[str],
+    listen: HostPort,
+    workers: int | None,
+    max_age: timedelta,
+) -> Service:
+    from holdfast.settings_responder import ResponderTable
+    from holdfast.wiring_responder_service import Service, places_of, workers_of
+
+    table = ResponderTable(listen=[str(listen)])
+    return Service(
+        cas=(given,),
+        listen=places_of(table, names),
+        workers=1 if workers is None else workers_of(workers),
+        max_age=max_age,
+    )
+
+
+def _given_ca(
+    *,
+    ca: Input | None,
+    signer: Input | None,
+    key: Input | None,
+    passphrase: Input | None,
+    index: str | None,
+    ledger: str | None,
+    ledger_query: Input | None,
+    crls: tuple[str, ...],
+    crl_issuers: tuple[Input, ...],
+    crl_unlisted: Literal["good", "unauthorized"],
+    responses: str | None,
+    prefix: str,
+    validity: timedelta,
+    backdate: timedelta,
+    never_issued: str,
+    responder_id: str,
+    pss: bool,
+) -> GivenCA:
+    """The one CA of the options; what does not fit together is refused."""
     from datetime import UTC, datetime
 
     from holdfast import wiring_responder as wiring
     from holdfast.errors import OperatorError
     from holdfast.pki.keys import passphrase_of
-    from holdfast.plan.answering import NeverIssued, Rules
+    from holdfast.plan.rules import NeverIssued, Rules
+    from holdfast.wiring_responder_ca import GivenCA
+    from holdfast.wiring_responder_service import common_name
 
+    if ca is None:
+        raise OperatorError(
+            "neither --ca nor --config: for whom is to be answered?",
+            hint="give --ca ca.pem and its ledger, or -c holdfast.toml",
+        )
     given = {"--index": index, "--ledger": ledger, "--crl": crls or None, "--responses": responses}
     several = [option for option, value in given.items() if value is not None]
     if len(several) > 1:
         number = ("two", "three", "four")[len(several) - 2]
         raise OperatorError(
             f"{' and '.join(several)} are {number} ledgers for one CA", hint="give one of them"
+        )
+    if not several:
+        raise OperatorError(
+            "no ledger given: what did the CA issue and revoke?",
+            hint="give --index index.txt, --ledger ledger.sqlite, --crl ca.crl or --responses FILE",
         )
     if ledger_query is not None and ledger is None:
         raise OperatorError(
@@ -149,15 +295,15 @@ def responder(
         raise OperatorError(
             "--validity 0s: an answer that never holds", hint="give 12h, or 7d for offline clients"
         )
-    _log_to_stderr()
+    issuer = wiring.certificate_in(_file(ca))
+    common = GivenCA(name=common_name(issuer), certificate=issuer, prefix=prefix)
     if responses is not None:
         if signer is not None or key is not None:
             raise OperatorError(
                 "--responses are signed already: nothing is signed with --signer or --key",
                 hint="leave the two out, or give a ledger instead of --responses",
             )
-        return _ready(_file(ca), responses, listen, prefix, max_age, lint=lint_only, json=as_json)
-    rules = Rules(validity=validity, backdate=backdate, never_issued=NeverIssued(never_issued))
+        return replace(common, responses=responses)
     signs = wiring.signer_from(
         _file(ca),
         signer=None if signer is None else _file(signer),
@@ -168,131 +314,15 @@ def responder(
     )
     wiring.refuse_unfit(signs, datetime.now(UTC))
     lists = wiring.Lists(crls, tuple(map(_file, crl_issuers)), crl_unlisted) if crls else None
-    query = None if ledger_query is None else _file(ledger_query)
-    book = wiring.ledger_from(
-        issuer=signs.issuer, index=index, ledger=ledger, query=query, lists=lists
+    return replace(
+        common,
+        signers=(signs,),
+        rules=Rules(validity=validity, backdate=backdate, never_issued=NeverIssued(never_issued)),
+        index=index,
+        ledger=ledger,
+        query=None if ledger_query is None else _file(ledger_query),
+        lists=lists,
     )
-    signing = wiring.signing_from(signs, book, rules)
-    if lint_only:
-        return _lint(signing, book, as_json)
-    return _serve(
-        signing,
-        listen,
-        prefix,
-        max_age,
-        as_json,
-        about=_signed_by(signing),
-        follow=wiring.follower_of(book),
-    )
-
-
-def _ready(
-    ca: File,
-    path: str,
-    listen: HostPort,
-    prefix: str,
-    max_age: timedelta,
-    *,
-    lint: bool,
-    json: bool,
-) -> int:
-    import asyncio
-
-    from holdfast import wiring_responder as wiring
-
-    ready = asyncio.run(wiring.ready_from(path, ca))
-    if lint:
-        return _told(wiring.lint_ready(ready), json)
-    about = f"answering for {ready.ca.subject}, {len(ready)} certificates, signed elsewhere, at"
-    return _serve(ready, listen, prefix, max_age, json, about=(about, ""))
-
-
-def _lint(signing: Signing, ledger: Ledger, as_json: bool) -> int:
-    import asyncio
-    from datetime import UTC, datetime
-
-    from holdfast import wiring_responder as wiring
-
-    return _told(asyncio.run(wiring.lint(signing, ledger, at=datetime.now(UTC))), as_json)
-
-
-def _told(rows: list[Row], as_json: bool) -> int:
-    from holdfast.cli.output import Printer, exit_code, write_document
-
-    findings = [found for _, _, told in rows for found in told]
-    if as_json:
-        answers = [
-            {"kind": kind, "serial": serial, "findings": [f.as_json() for f in told]}
-            for kind, serial, told in rows
-        ]
-        write_document({"schema": "holdfast.responder-check/1", "answers": answers})
-        return exit_code(findings)
-    printer = Printer.on()
-    for kind, serial, told in rows:
-        clean = "" if told else "  " + printer.paint("clean", "good")
-        printer.line(f"serial {serial}: {kind}{clean}")
-        for found in told:
-            printer.finding(found, indent="  ")
-    return exit_code(findings)
-
-
-def _signed_by(signing: Signing) -> tuple[str, str]:
-    signer = signing.signer
-    who = "the CA itself" if signer.is_issuer else signer.certificate.subject
-    return f"answering for {signer.issuer.subject} at", f", signed by {who}"
-
-
-def _serve(
-    answering: Answering,
-    listen: HostPort,
-    prefix: str,
-    max_age: timedelta,
-    as_json: bool,
-    *,
-    about: tuple[str, str],
-    follow: Follow | None = None,
-) -> int:
-    import asyncio
-
-    from holdfast.cli.output import Printer, write_document
-    from holdfast.net.clock import SystemClock
-    from holdfast.net.http_server import serve
-    from holdfast.services.responder import Responder
-
-    async def run() -> None:
-        import signal
-
-        ended = asyncio.Event()
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, ended.set)
-        handler = Responder(answering, clock=SystemClock(), prefix=prefix, max_age=max_age)
-        server = await serve(listen.host or "0.0.0.0", listen.port, handler.handle)  # noqa: S104
-        url = f"http://{HostPort(listen.host or '127.0.0.1', server.port)}{handler.path}"
-        if as_json:
-            write_document({"schema": "holdfast.responder/1", "url": url, "port": server.port})
-        else:
-            Printer.on().line(f"{about[0]} {url}{about[1]}")
-        import sys
-
-        sys.stdout.flush()
-        following = None if follow is None else asyncio.create_task(follow())
-        await ended.wait()
-        if following is not None:
-            following.cancel()
-        await server.close()
-
-    asyncio.run(run())
-    return 0
-
-
-def _log_to_stderr() -> None:
-    """Stdout is for the one line, or document, that says where the answers are."""
-    import sys
-
-    import structlog
-
-    structlog.configure(logger_factory=lambda *_: structlog.PrintLogger(sys.stderr))
 
 
 def _file(given: Input) -> File:

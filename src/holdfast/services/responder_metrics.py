@@ -25,7 +25,10 @@ METRICS: dict[str, tuple[str, str]] = {
         "counter",
         "Answers: certificates by certificate_status, errors by response_status.",
     ),
-    "holdfast_responder_presigned_total": ("counter", "Answers given from the store."),
+    "holdfast_responder_live_total": (
+        "counter",
+        "OCSP requests that were answered or refused when asked, not from a store.",
+    ),
     "holdfast_responder_not_modified_total": ("counter", "Answered 304: the client has it."),
     "holdfast_responder_refused_total": ("counter", "HTTP requests that are not OCSP's."),
     "holdfast_responder_signatures_total": ("counter", "Signatures made when asked."),
@@ -48,7 +51,7 @@ METRICS: dict[str, tuple[str, str]] = {
 }
 
 PLAIN = {
-    "holdfast_responder_presigned_total": "presigned",
+    "holdfast_responder_live_total": "live",
     "holdfast_responder_not_modified_total": "not_modified",
     "holdfast_responder_refused_total": "refused",
     "holdfast_responder_signatures_total": SIGNATURES,
