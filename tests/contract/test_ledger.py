@@ -229,4 +229,8 @@ def test_rubbish_in_its_place_is_a_store_error(kept: Kept) -> None:
 
 
 def test_a_ledger_says_whether_it_blocks(kept: Kept) -> None:
+    """It may answer at once, as an index.txt does that has not changed; what changed it reads."""
+    kept.write([LedgerEntry(7, END, REVOKED)])
     assert kept.ledger.blocking is True
+    assert kept.ledger.entry(7) is not None
+    assert isinstance(kept.ledger.blocking, bool)

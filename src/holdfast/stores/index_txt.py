@@ -1,285 +1,233 @@
-"""OpenSSL's index.txt, read and written: the database of `openssl ca`, and what `openssl ocsp
--index` answers from. One line a certificate, six fields between tabs:
+"""A `Ledger` that is the index.txt of `openssl ca`. The lines are in `index_lines`, the blocks that
+the file is compared by in `index_blocks`.
 
-    V|R|E  notAfter  revocation date[,reason[,more]]  serial (hex)  file  subject
-
-Laws: read whole, again when it changes (time of change, size, inode), never in halves; a line that
-cannot be read is a `StoreError` with file and line, because passing it over could pass over a
-revocation. Serials are compared as numbers, so leading zeros and odd lengths do not matter; two
-lines of one serial are refused, as `openssl ca` and `openssl ocsp` refuse them. An empty file is
-valid. A `\\` before a tab keeps the tab; lines that begin with `#` and blank ones are passed over.
+Laws: the file is looked at (time of change, size, inode) at each question. One that changed is
+compared with what it was, and what is new in it alone is parsed; one that grew is read from its old
+end. It is looked at once more when it has rested for `REST`, because a change within one tick of
+the file system's clock does not show. While it is not as it should be, nothing is answered: a line
+that cannot be read; serials that are gone, until it has rested, because it may be half written; a
+file that changes while it is read.
 """
 
 from __future__ import annotations
 
 import os
-import re
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from cryptography import x509
-
 from holdfast.errors import StoreError
-from holdfast.ocsp.statuses import RevocationReason
-from holdfast.pki.certificate import Certificate
-from holdfast.seams import LedgerEntry
+from holdfast.net.clock import SystemClock
+from holdfast.seams import Clock, LedgerEntry
+from holdfast.stores.index_blocks import (
+    BLOCK,
+    Layout,
+    Moved,
+    Piece,
+    Window,
+    appended,
+    compare,
+    entries,
+    find,
+    read,
+    updated,
+)
+from holdfast.stores.index_lines import (
+    ATTRIBUTES,
+    MAX_INDEX,
+    read_index,
+    subject_line,
+    write_index,
+)
 
-_HEX = re.compile("[0-9A-Fa-f]{1,64}")
-MAX_INDEX = 1 << 30  # bytes; ten million lines
+__all__ = ["ATTRIBUTES", "MAX_INDEX", "IndexTxt", "read_index", "subject_line", "write_index"]
 
-# What `openssl ca` writes for -crl_hold and -crl_compromise, and what each means as a CRLReason
-# (apps/lib/apps.c, unpack_revinfo).
-_MORE = {
-    "holdinstruction": RevocationReason.CERTIFICATE_HOLD,
-    "keytime": RevocationReason.KEY_COMPROMISE,
-    "cakeytime": RevocationReason.CA_COMPROMISE,
-}
-# The reasons that OpenSSL has no word for: a line with one stops `openssl ca -gencrl`.
-_UNWRITABLE = {RevocationReason.PRIVILEGE_WITHDRAWN, RevocationReason.AA_COMPROMISE}
+REST = timedelta(seconds=2)  # the coarsest clock of a file system (FAT) ticks every two seconds
+SHARE = 20  # a look at the whole of a file that grows takes one part of so many of the time
+TRIES = 3  # to read a file that changes meanwhile
+MAX_RECENT = 1 << 15  # entries that are kept ready; one takes about 500 bytes
 
-ATTRIBUTES = b"unique_subject = no\n"
-"""What belongs into index.txt.attr: without it OpenSSL refuses two valid certificates of one
-subject, which every renewal makes."""
+Identity = tuple[int, int, int, int]
+
+
+@dataclass(slots=True)
+class Looks:
+    """What was read: `whole` times all of it, `grown` times its end alone; `parsed` lines; and how
+    long the last whole look took, in seconds."""
+
+    whole: int = 0
+    grown: int = 0
+    parsed: int = 0
+    seconds: float = 0.0
 
 
 class IndexTxt:
-    """The `Ledger` in the index.txt at `path`."""
+    """The `Ledger` in the index.txt at `path`. It blocks when the file is to be looked through,
+    and not while it is as it was. `block`: bytes that are compared at a time."""
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    def __init__(
+        self, path: str | os.PathLike[str], *, clock: Clock | None = None, block: int = BLOCK
+    ) -> None:
         self.path = Path(path)
+        self.looks = Looks()
+        self._name = str(self.path)
+        self._clock = clock or SystemClock()
+        self._block = block
         self._lock = threading.Lock()
-        self._seen: tuple[int, int, int] | None = None
-        self._entries: Mapping[int, LedgerEntry] = {}
+        self._file: _Open | None = None
+        self._seen: Identity | None = None
+        self._again: float | None = None  # monotonic: when to look again at what has not changed
+        self._layout = Layout()
+        self._recent: dict[int, LedgerEntry] = {}
         self._trouble: StoreError | None = None
 
     @property
     def blocking(self) -> bool:
-        return True
+        if not self._lock.acquire(blocking=False):
+            return True  # somebody looks through it now
+        try:
+            return self._is_due(_identity(os.stat(self._name)))
+        except OSError:
+            return False  # told at once
+        finally:
+            self._lock.release()
 
     def entry(self, serial: int, /) -> LedgerEntry | None:
-        return self._current().get(serial)
+        with self._lock:
+            self._look()
+            found = self._recent.get(serial)
+            if found is not None:
+                return found
+            for _ in range(TRIES):
+                assert self._file is not None
+                try:
+                    found = find(self._layout, self._file.descriptor, serial)
+                except Moved:
+                    self._look(whole=True)  # nobody could see that it changed
+                    continue
+                if found is not None:
+                    if len(self._recent) >= MAX_RECENT:
+                        self._recent.clear()
+                    self._recent[serial] = found
+                return found
+            raise self._restless()
 
     def entries(self) -> Iterator[LedgerEntry]:
-        return iter(list(self._current().values()))
-
-    def _current(self) -> Mapping[int, LedgerEntry]:
+        """Every entry, in the order of the file, as it is when the first is asked for."""
         with self._lock:
+            self._look()
+            file = self._file  # stays open while it is read, also when another stands there
+            assert file is not None
+            listed = [(block.offset, block.size, block.digest) for block in self._layout.blocks]
+        for offset, size, digest in listed:
             try:
-                seen = _identity(os.stat(self.path))
-                if seen != self._seen:
-                    self._load()
-            except OSError as error:
-                self._seen = None
-                reason = error.strerror or str(error)
+                yield from entries(read(file.descriptor, offset, size, digest))
+            except Moved:
+                raise self._restless() from None
+
+    def __len__(self) -> int:
+        """Lines of the last version that was read."""
+        return self._layout.lines
+
+    # -- below ------------------------------------------------------------------------------
+
+    def _look(self, *, whole: bool = False) -> None:
+        """See to it that what is held is what the file says; the lock is held."""
+        try:
+            if whole or self._is_due(_identity(os.stat(self._name))):
+                self._load(whole=whole)
+        except OSError as error:
+            self._forget()
+            raise StoreError(
+                f"cannot read {self.path}: {error.strerror or error}",
+                hint="give the index.txt of the CA; an empty file is valid",
+            ) from error
+        if self._trouble is not None:
+            raise self._trouble.with_traceback(None)
+
+    def _is_due(self, seen: Identity) -> bool:
+        if seen != self._seen:
+            return True
+        return self._again is not None and self._clock.monotonic() >= self._again
+
+    def _forget(self) -> None:
+        self._seen = self._again = self._file = self._trouble = None
+        self._layout = Layout()
+        self._recent = {}
+
+    def _load(self, *, whole: bool) -> None:
+        """Take what changed. What is wrong with the file is kept as `_trouble`."""
+        due = self._again is not None and self._clock.monotonic() >= self._again
+        whole = whole or due or self._seen is None or self._trouble is not None
+        for _ in range(TRIES):
+            file = _Open(self._name)
+            seen = _identity(os.fstat(file.descriptor))
+            self._trouble = None
+            try:
+                self._take(file, seen, whole=whole)
+                return
+            except Moved:
+                whole = True
+            except StoreError as error:
+                self._trouble, self._seen = error, seen
+                self._again = self._clock.monotonic() + REST.total_seconds()
+                return
+        self._trouble, self._seen = self._restless(), None
+
+    def _take(self, file: _Open, seen: Identity, *, whole: bool) -> None:
+        begun = self._clock.monotonic()
+        window = Window(file.descriptor, seen[1], block=self._block)
+        if window.end > MAX_INDEX:
+            raise StoreError(f"{self.path}: larger than {MAX_INDEX} bytes")
+        young = abs(self._clock.now() - datetime.fromtimestamp(seen[0] / 1e9, UTC)) < REST
+        rest = REST.total_seconds()
+
+        def check(lost: int) -> None:
+            if _identity(os.fstat(file.descriptor)) != seen:
+                raise Moved
+            if lost and young:
                 raise StoreError(
-                    f"cannot read {self.path}: {reason}",
-                    hint="give the index.txt of the CA; an empty file is valid",
-                ) from error
-            if self._trouble is not None:
-                raise self._trouble.with_traceback(None)
-            return self._entries
+                    f"{self.path}: lost {lost} certificates just now, and may be half written",
+                    hint=f"when it has rested for {rest:g} s, it is believed; put a new version"
+                    " there by renaming",
+                )
 
-    def _load(self) -> None:
-        with open(self.path, "rb") as file:
-            seen = _identity(os.fstat(file.fileno()))
-            data = file.read(MAX_INDEX + 1)
-        self._trouble = None
-        try:
-            if len(data) > MAX_INDEX:
-                raise StoreError(f"{self.path}: larger than {MAX_INDEX} bytes")
-            self._entries = read_index(data, name=str(self.path))
-        except StoreError as error:
-            self._trouble = error
-        self._seen = seen
+        grown: list[Piece] | None = None
+        if not whole and self._seen is not None and seen[2:] == self._seen[2:]:
+            grown = appended(self._layout, window)
+        pieces = compare(self._layout, window) if grown is None else grown
+        update = updated(self._layout, pieces, window, name=self._name, check=check)
+        self._layout, self._file, self._seen = update.layout, file, seen
+        self._recent = {} if update.parsed or update.lost else self._recent
+        self.looks.parsed += update.parsed
+        if grown is None:
+            self.looks.whole += 1
+            self.looks.seconds = self._clock.monotonic() - begun
+            self._again = begun + rest if young else None
+        else:
+            self.looks.grown += 1
+            again = begun + max(rest, SHARE * self.looks.seconds)
+            self._again = again if self._again is None else min(self._again, again)
 
-
-def read_index(data: bytes, *, name: str = "index.txt") -> dict[int, LedgerEntry]:
-    """The entries of an index.txt by serial, in order; `StoreError` naming the line otherwise."""
-    entries: dict[int, LedgerEntry] = {}
-    lines: dict[int, int] = {}
-    for number, raw in enumerate(data.split(b"\n"), start=1):
-        line = raw.removesuffix(b"\r")
-        if not line.strip() or line.startswith(b"#"):
-            continue
-        try:
-            entry = _entry(line.decode("utf-8", "replace"))
-        except _Bad as bad:
-            raise StoreError(
-                f"{name}:{number}: {bad}",
-                hint="mend the line by hand, or write the file anew (`holdfast ca export`)",
-            ) from None
-        if entry.serial in entries:
-            raise StoreError(
-                f"{name}:{number}: serial {entry.serial:X} stands in line "
-                f"{lines[entry.serial]} already",
-                hint="take one of the two lines out; openssl refuses such a file too",
-            )
-        entries[entry.serial] = entry
-        lines[entry.serial] = number
-    return entries
+    def _restless(self) -> StoreError:
+        return StoreError(
+            f"{self.path}: changes while it is read",
+            hint="put a new version there by renaming, as `openssl ca` does",
+        )
 
 
-def write_index(entries: Iterable[LedgerEntry], *, at: datetime) -> bytes:
-    """An index.txt of `entries` as `openssl ca` would have it at the instant `at`, which decides
-    between V and E. Reasons that OpenSSL has no word for are left out."""
-    return b"".join(_line(entry, at).encode() for entry in entries)
+class _Open:
+    """A file that is open for as long as somebody holds this."""
+
+    def __init__(self, name: str) -> None:
+        self.descriptor = os.open(name, os.O_RDONLY | os.O_CLOEXEC)
+
+    def __del__(self) -> None:
+        if hasattr(self, "descriptor"):
+            os.close(self.descriptor)
 
 
-def subject_line(certificate: Certificate) -> str:
-    """The subject as X509_NAME_oneline writes it, by which `openssl ca -revoke` compares."""
-    try:
-        attributes = list(certificate.x509.subject)
-    except ValueError:
-        return certificate.subject
-    return "".join(f"/{_short_name(one)}={_shown(one)}" for one in attributes)
-
-
-def _short_name(attribute: x509.NameAttribute[str | bytes]) -> str:
-    dotted = attribute.oid.dotted_string
-    return _SHORT_NAMES.get(dotted, dotted)
-
-
-def _shown(attribute: x509.NameAttribute[str | bytes]) -> str:
-    value = attribute.value
-    octets = value if isinstance(value, bytes) else value.encode()
-    return "".join(chr(o) if 0x20 <= o <= 0x7E else f"\\x{o:02X}" for o in octets)
-
-
-# crypto/objects/objects.txt
-_SHORT_NAMES = {
-    "2.5.4.3": "CN",
-    "2.5.4.4": "SN",
-    "2.5.4.5": "serialNumber",
-    "2.5.4.6": "C",
-    "2.5.4.7": "L",
-    "2.5.4.8": "ST",
-    "2.5.4.9": "street",
-    "2.5.4.10": "O",
-    "2.5.4.11": "OU",
-    "2.5.4.12": "title",
-    "2.5.4.13": "description",
-    "2.5.4.15": "businessCategory",
-    "2.5.4.17": "postalCode",
-    "2.5.4.41": "name",
-    "2.5.4.42": "GN",
-    "2.5.4.43": "initials",
-    "2.5.4.46": "dnQualifier",
-    "2.5.4.65": "pseudonym",
-    "2.5.4.97": "organizationIdentifier",
-    "0.9.2342.19200300.100.1.1": "UID",
-    "0.9.2342.19200300.100.1.25": "DC",
-    "1.2.840.113549.1.9.1": "emailAddress",
-    "1.2.840.113549.1.9.2": "unstructuredName",
-    "1.3.6.1.4.1.311.60.2.1.1": "jurisdictionL",
-    "1.3.6.1.4.1.311.60.2.1.2": "jurisdictionST",
-    "1.3.6.1.4.1.311.60.2.1.3": "jurisdictionC",
-}
-
-
-# -- reading ----------------------------------------------------------------------------------
-
-
-class _Bad(ValueError):
-    """What is wrong with one line."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Revocation:
-    at: datetime
-    reason: RevocationReason | None
-
-
-def _entry(line: str) -> LedgerEntry:
-    fields = _fields(line)
-    if len(fields) != 6:
-        raise _Bad(f"{len(fields)} fields between tabs, not 6")
-    state, expiry, revoked, serial, _, subject = fields
-    if state not in ("V", "R", "E"):
-        raise _Bad(f"begins with {state!r}, not with V, R or E")
-    if state != "R" and revoked:
-        raise _Bad(f"a revocation date in a line that begins with {state}, not with R")
-    if state == "R" and not revoked:
-        raise _Bad("no revocation date in a line that begins with R")
-    not_after = _instant(expiry, "expiry date")
-    number = _serial(serial)
-    if state != "R":
-        return LedgerEntry(number, not_after, subject=subject)
-    revocation = _revocation(revoked)
-    return LedgerEntry(number, not_after, revocation.at, revocation.reason, subject)
-
-
-def _fields(line: str) -> list[str]:
-    """Split at tabs; one with a backslash before it belongs to the field (txt_db.c)."""
-    if "\\\t" not in line:
-        return line.split("\t")
-    return [part.replace("\0", "\t") for part in line.replace("\\\t", "\0").split("\t")]
-
-
-def _serial(text: str) -> int:
-    if not _HEX.fullmatch(text):
-        raise _Bad(f"{text!r} is not a serial in hexadecimal")
-    return int(text, 16)
-
-
-def _instant(text: str, what: str) -> datetime:
-    """UTCTime or GeneralizedTime, seconds optional, always Z."""
-    digits = text.removesuffix("Z")
-    if digits == text or not digits.isascii() or not digits.isdigit():
-        raise _Bad(f"{text!r} is not an {what}: YYMMDDHHMMSSZ or YYYYMMDDHHMMSSZ belongs there")
-    if len(digits) in (10, 12):
-        # RFC 5280 4.1.2.5.1: two-digit years from 50 on are of the last century
-        digits = ("19" if digits >= "50" else "20") + digits
-    try:
-        if len(digits) not in (12, 14):
-            raise ValueError
-        parts = (digits[:4], *(digits[i : i + 2] for i in range(4, len(digits), 2)))
-        return datetime(*map(int, parts), tzinfo=UTC)  # type: ignore[misc, arg-type]
-    except ValueError:
-        raise _Bad(f"{text!r} is not an {what}") from None
-
-
-def _revocation(text: str) -> _Revocation:
-    date, _, rest = text.partition(",")
-    at = _instant(date, "revocation date")
-    word = rest.partition(",")[0]
-    if not rest:
-        return _Revocation(at, None)
-    reason = _MORE.get(word.lower()) or RevocationReason.by_text(word)
-    if reason is None:
-        raise _Bad(f"{word!r} is not a revocation reason")
-    return _Revocation(at, reason)
-
-
-# -- writing ----------------------------------------------------------------------------------
-
-
-def _line(entry: LedgerEntry, at: datetime) -> str:
-    state, revoked = "V", ""
-    if entry.revoked_at is not None:
-        state, revoked = "R", _written(entry.revoked_at)
-        if entry.reason is not None and entry.reason not in _UNWRITABLE:
-            revoked += f",{_word(entry.reason)}"
-    elif entry.not_after < at:
-        state = "E"
-    serial = f"{entry.serial:X}"
-    serial = serial.zfill(len(serial) + len(serial) % 2)  # openssl ca wants whole octets
-    subject = "".join(c if c.isprintable() or c == "\t" else "?" for c in entry.subject)
-    fields = (state, _written(entry.not_after), revoked, serial, "unknown", subject)
-    return "\t".join(field.replace("\t", "\\\t") for field in fields) + "\n"
-
-
-def _word(reason: RevocationReason) -> str:
-    return "CACompromise" if reason is RevocationReason.CA_COMPROMISE else reason.text
-
-
-def _written(at: datetime) -> str:
-    utc = at.astimezone(UTC)
-    short = 1950 <= utc.year < 2050
-    return utc.strftime("%y%m%d%H%M%SZ") if short else f"{utc.year:04}{utc:%m%d%H%M%S}Z"
-
-
-def _identity(found: os.stat_result) -> tuple[int, int, int]:
-    return found.st_mtime_ns, found.st_size, found.st_ino
+def _identity(found: os.stat_result) -> Identity:
+    return found.st_mtime_ns, found.st_size, found.st_ino, found.st_dev
