@@ -171,10 +171,11 @@ def a_responder(
     *words: object,
     environment: Mapping[str, str] | None = None,
     before: tuple[object, ...] = (),
+    port: int = 0,
 ) -> Iterator[RunningResponder]:
     """`holdfast responder` with `words`, on a free port; `before`: words that start it."""
     log = folder / f"responder-{time.monotonic_ns()}.log"
-    command = [*before, *HOLDFAST, "responder", *words, "--listen", "127.0.0.1:0", "--json"]
+    command = [*before, *HOLDFAST, "responder", *words, "--listen", f"127.0.0.1:{port}", "--json"]
     with log.open("wb") as errors:
         child = subprocess.Popen(
             [str(word) for word in command],
