@@ -14,6 +14,7 @@ from typing import NamedTuple, Protocol
 from holdfast.errors import StoreError
 from holdfast.ocsp.certid import CertID, Subject
 from holdfast.ocsp.response import Response, RevocationReason
+from holdfast.ocsp.single_extensions import CrlID
 from holdfast.ocsp.staple import Staple
 
 
@@ -79,7 +80,9 @@ def read_at_once(store: Store) -> ReadAtOnce | None:
 class LedgerEntry:
     """One certificate that a CA issued. `revoked_at` None: not revoked.
 
-    `subject` is RFC 4514 or OpenSSL one-line text, for people.
+    `subject` is RFC 4514 or OpenSSL one-line text, for people. Of a revoked one, where the ledger
+    knows it: `invalidity_date`, since when its key is to be doubted (RFC 5280 5.3.2), and `crl`,
+    the list that it stands on.
     """
 
     serial: int
@@ -87,6 +90,8 @@ class LedgerEntry:
     revoked_at: datetime | None = None
     reason: RevocationReason | None = None
     subject: str = ""
+    invalidity_date: datetime | None = None
+    crl: CrlID | None = None
 
 
 class Ledger(Protocol):

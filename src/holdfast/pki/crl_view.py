@@ -36,6 +36,15 @@ class CrlView:
     next_update: datetime
     ends_first: str
     lists: tuple[Crl, ...]
+    names: tuple[str, ...] = ()  # of the lists, in their order
+
+    def list_of(self, entry: CrlEntry) -> tuple[str, Crl] | None:
+        """The name and the list that `entry`, one of `revoked`, stands on."""
+        key = entry.issuer_der, entry.serial
+        for name, crl in zip(self.names, self.lists, strict=True):
+            if crl.entries.get(key) is entry:
+                return name, crl
+        return None
 
 
 def objection(crl: Crl, *, ca: Certificate, issuers: Iterable[Certificate] = ()) -> str:
@@ -98,7 +107,8 @@ def view(named: Iterable[tuple[str, Crl]], *, ca: Certificate) -> CrlView:
     ends, ends_first = min(
         (crl.next_update, name) for name, crl in used if crl.next_update is not None
     )
-    return CrlView(revoked, ends, ends_first, tuple(crl for _, crl in used))
+    lists, names = tuple(crl for _, crl in used), tuple(name for name, _ in used)
+    return CrlView(revoked, ends, ends_first, lists, names)
 
 
 def blind_spot(lists: Iterable[Crl], *, ca: Certificate) -> str:

@@ -26,6 +26,7 @@ from holdfast.errors import HoldfastError, OperatorError, StoreError, Unavailabl
 from holdfast.net.files import read_bounded
 from holdfast.net.http_client import Http
 from holdfast.net.issuers import is_url
+from holdfast.ocsp.single_extensions import CrlID
 from holdfast.ocsp.statuses import RevocationReason
 from holdfast.pki import pem
 from holdfast.pki.certificate import Certificate
@@ -108,9 +109,10 @@ class CrlLedger:
         return True
 
     def entry(self, serial: int, /) -> LedgerEntry | None:
-        found = self._current().revoked.get(serial)
+        current = self._current()
+        found = current.revoked.get(serial)
         if found is not None:
-            return self._ledger_entry(found)
+            return self._ledger_entry(found, current)
         if self._unlisted is Unlisted.GOOD:
             return LedgerEntry(serial, self._ca.not_after)
         return None
@@ -118,7 +120,8 @@ class CrlLedger:
     def entries(self) -> Iterator[LedgerEntry]:
         """What is revoked; more a CRL does not tell. No certificate outlives its CA, whose end
         stands for that of each."""
-        return iter([self._ledger_entry(found) for found in self._current().revoked.values()])
+        current = self._current()
+        return iter([self._ledger_entry(found, current) for found in current.revoked.values()])
 
     def check(self) -> None:
         """`StoreError` when nothing can be said now; no alert, for who starts it looks on."""
@@ -284,8 +287,24 @@ class CrlLedger:
                 hint=error.hint or "put the CA's CRL there, DER or PEM",
             )
 
-    def _ledger_entry(self, found: CrlEntry) -> LedgerEntry:
+    def _ledger_entry(self, found: CrlEntry, current: CrlView) -> LedgerEntry:
         reason = None if found.reason is None else RevocationReason.by_code(found.reason)
         if reason is RevocationReason.REMOVE_FROM_CRL:
             reason = None  # RFC 5280 5.3.1: for deltas alone; on a full CRL it explains nothing
-        return LedgerEntry(found.serial, self._ca.not_after, found.revoked_at, reason)
+        return LedgerEntry(
+            found.serial,
+            self._ca.not_after,
+            found.revoked_at,
+            reason,
+            invalidity_date=found.invalidity_date,
+            crl=_reference(current.list_of(found)),
+        )
+
+
+def _reference(place: tuple[str, Crl] | None) -> CrlID | None:
+    """A list as clients can find it: a file's path is nobody's business but ours."""
+    if place is None:
+        return None
+    name, crl = place
+    url = name if is_url(name) and name.isascii() else None
+    return CrlID(url, crl.number, crl.this_update)

@@ -13,6 +13,7 @@ from holdfast.errors import StoreError
 from holdfast.net.dial import AddressPolicy
 from holdfast.net.http_client import Http
 from holdfast.net.http_server import Reply, Request
+from holdfast.ocsp.single_extensions import CrlID
 from holdfast.pki import pem
 from holdfast.pki.issue import Authority, Revocation
 from holdfast.stores.crl import MAX_TEXT, CrlLedger, Unlisted
@@ -70,6 +71,27 @@ def test_pem_and_several_in_one_file(tmp_path: Path) -> None:
     )
     ledger = CrlLedger([a_file(tmp_path, both)], ca=CA.certificate, clock=FakeClock(AT))
     assert sorted(entry.serial for entry in ledger.entries()) == [1, 2]
+
+
+def test_r12_an_entry_tells_its_list_and_its_invalidity_date(tmp_path: Path) -> None:
+    """R12: of a full list and a delta, each its own; a file's path is told to nobody."""
+    full = CA.crl(
+        [Revocation(1, AT, 1, AT - 3 * DAY), Revocation(2, AT, 4)],
+        this_update=AT,
+        next_update=AT + DAY,
+        number=5,
+    )
+    later = AT + timedelta(minutes=1)
+    delta = a_list(3, number=6, base=5, at=later)
+    both = pem.encode("X509 CRL", full) + pem.encode("X509 CRL", delta)
+    clock = FakeClock(later)
+    ledger = CrlLedger([a_file(tmp_path, both)], ca=CA.certificate, clock=clock)
+    found = {entry.serial: entry for entry in ledger.entries()}
+    assert found[1].invalidity_date == AT - 3 * DAY
+    assert found[2].invalidity_date is None
+    assert found[1].crl == found[2].crl == CrlID(None, 5, AT)
+    assert found[3].crl == CrlID(None, 6, later)
+    assert ledger.entry(1) == found[1]
 
 
 def test_unlisted_is_good_only_when_the_operator_says_so(tmp_path: Path) -> None:
