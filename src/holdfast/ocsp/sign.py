@@ -51,6 +51,11 @@ class Signer:
         object.__setattr__(self, "_make", make)
 
     @property
+    def algorithm(self) -> AlgorithmIdentifier:
+        """What its signatures are made with."""
+        return self._algorithm
+
+    @property
     def is_issuer(self) -> bool:
         """True also for the issuer's renewed certificate: the same name and key (V2)."""
         mine, its = self.certificate, self.issuer
@@ -67,11 +72,6 @@ class Signer:
     def sessions(self) -> int:
         """How many signatures can be under way at a time."""
         return int(getattr(self.key, "sessions", 1))
-
-    @property
-    def algorithm(self) -> AlgorithmIdentifier:
-        """What it signs with: by this clients' preferences choose (R13)."""
-        return self._algorithm
 
     @property
     def responder_id(self) -> ResponderID:

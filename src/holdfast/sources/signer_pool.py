@@ -66,12 +66,12 @@ class BoundedPool:
         done: asyncio.Future[Result] = loop.create_future()
         thread.put((job, done, loop))
         try:
-            async with asyncio.timeout(max(0.0, end - time.monotonic())):
-                return await done
-        except TimeoutError:
-            if done.done() and not done.cancelled():  # the job's own
-                raise
-            raise self._refusal(f"it took more than {self.deadline:g} s") from None
+            await asyncio.wait((done,), timeout=max(0.0, end - time.monotonic()))
+            if done.done():
+                return done.result()
+        finally:
+            done.cancel()  # nobody waits for it any more
+        raise self._refusal(f"it took more than {self.deadline:g} s")
 
     def close(self) -> None:
         """Let the idle threads end; one at work ends after its job, one that hangs with us."""
@@ -95,14 +95,14 @@ class BoundedPool:
         )
         self._waiters.append(waiter)
         try:
-            async with asyncio.timeout(max(0.0, end - time.monotonic())):
-                return await waiter
-        except TimeoutError:
-            self._leave(waiter)
-            raise self._refusal(f"none was free within {self.deadline:g} s") from None
+            await asyncio.wait((waiter,), timeout=max(0.0, end - time.monotonic()))
         except asyncio.CancelledError:
             self._leave(waiter)
             raise
+        if waiter.done():
+            return waiter.result()
+        self._leave(waiter)
+        raise self._refusal(f"none was free within {self.deadline:g} s")
 
     def _leave(self, waiter: asyncio.Future[SimpleQueue[_Job | None]]) -> None:
         """One that waits no longer; what it was given in that moment goes to the next."""

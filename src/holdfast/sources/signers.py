@@ -23,9 +23,10 @@ _NEVER = datetime.min.replace(tzinfo=UTC)
 
 class Choice(NamedTuple):
     """`signer` signs from `since` until before `until`; `objection`: why it must not, "" when it
-    may."""
+    may. `able`: all that may, `signer` first: one of them may be what a client prefers (R13)."""
 
     signer: Signer
+    able: tuple[Signer, ...]
     objection: str
     since: datetime
     until: datetime
@@ -52,18 +53,21 @@ class Signers:
     def choose(self, at: datetime, validity: timedelta) -> Choice:
         """Who signs at `at` answers that are to hold for `validity`.
 
-        Of those that are fit, the one that ends last; but one that has begun less than an hour ago
-        only where no other gives answers of the full length.
+        Of those that are fit: whom slow clocks know and who gives answers of the full length comes
+        before others; then the algorithm that was given first; then the one that ends last.
         """
-        fit = [signer for signer in self._all if not signer.objection(at)]
-        steps = sorted({step for signer in self._all for step in _steps(signer, validity)})
+        every = self._all
+        steps = sorted({step for signer in every for step in _steps(signer, validity)})
         since = max((step for step in steps if step <= at), default=_NEVER)
         until = min((step for step in steps if step > at), default=_EVER)
+        kinds = list(dict.fromkeys(signer.algorithm for signer in every))
+        fit = [signer for signer in reversed(every) if not signer.objection(at)]
         if not fit:
-            last = max(self._all, key=_end)
-            return Choice(last, last.objection(at), since, until)
-        easy = [signer for signer in fit if _easy(signer, at, validity)]
-        return Choice(max(easy or fit, key=_end), "", since, until)
+            last = max(every, key=_end)
+            return Choice(last, (last,), last.objection(at), since, until)
+        fit.sort(key=_end, reverse=True)
+        fit.sort(key=lambda one: (not _easy(one, at, validity), kinds.index(one.algorithm)))
+        return Choice(fit[0], tuple(fit), "", since, until)
 
 
 def _end(signer: Signer) -> datetime:

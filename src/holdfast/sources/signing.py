@@ -11,13 +11,14 @@ from datetime import datetime
 from functools import partial
 from typing import NamedTuple
 
-from holdfast.errors import NotFound, PeerError, StoreError, Unavailable
+from holdfast.errors import HoldfastError, NotFound, PeerError, StoreError, Unavailable
 from holdfast.ocsp.certid import CertID, Subject
 from holdfast.ocsp.request import Request
 from holdfast.ocsp.response import Response
 from holdfast.ocsp.sign import Signer
 from holdfast.ocsp.statuses import GOOD, CertificateStatus, ResponseStatus, Revoked
 from holdfast.plan.answering import Answer, Rules, answer, read_request, refusal
+from holdfast.plan.choosing import choose
 from holdfast.seams import Clock, Ledger, LedgerEntry
 from holdfast.sources.signer_pool import BoundedPool
 from holdfast.sources.signers import Choice, Signers
@@ -119,7 +120,7 @@ class Signing:
         if self._ledger.blocking:
             return None
         at = self._clock.now()
-        choice = self._chosen(at)
+        choice = self._chosen(at)  # first: what another signed before is then forgotten
         held = self._given.get(data)
         if held is not None and held.since <= at < held.until:
             try:
@@ -127,18 +128,21 @@ class Signing:
                     return held.answer
             except StoreError as error:
                 return refusal(ResponseStatus.tryLater, error.message)
-        if choice.signer.blocking:
+        if choice.signer.blocking and len(choice.able) == 1:
             return None
         request = read_request(data)
         if isinstance(request, Answer):
             return request
+        signer = _preferred(choice, request, at)
+        if signer.blocking:
+            return None
         certids = self._ours(request)
         try:
             word = self._word(tuple(one.serial for one in certids))
         except StoreError as error:
             return refusal(ResponseStatus.tryLater, error.message)
-        given = self._sign(request, dict(zip(certids, word, strict=True)), choice.signer, at)
-        return self._done(given, request, word, choice.signer, data)
+        given = self._sign(request, dict(zip(certids, word, strict=True)), signer, at)
+        return self._done(given, request, word, signer, data)
 
     # -- in time ------------------------------------------------------------------------------
 
@@ -165,7 +169,7 @@ class Signing:
         except (StoreError, Unavailable) as error:
             return refusal(ResponseStatus.tryLater, error.message)
         at = self._clock.now()
-        signer = self._chosen(at).signer
+        signer = _preferred(self._chosen(at), request, at)
         held = self._given.get(data)
         if held is not None and held.since <= at < held.until and held.word == word:
             return held.answer
@@ -175,7 +179,7 @@ class Signing:
         else:
             try:
                 given = await self.pool.run(partial(self._sign, request, known, signer, at))
-            except Unavailable as error:
+            except HoldfastError as error:
                 return refusal(ResponseStatus.tryLater, error.message)
         return self._done(given, request, word, signer, data)
 
@@ -236,6 +240,13 @@ class Signing:
             until = made + (end - begin) / 100
             self._given[data] = _Held(given, serials, word, made, until)
         return given
+
+
+def _preferred(choice: Choice, request: Request, at: datetime) -> Signer:
+    """R13: of those that may sign, the one that `request` prefers."""
+    if len(choice.able) == 1 or (not request.extensions and request.signature is None):
+        return choice.signer
+    return choose(choice.able, request, at=at)
 
 
 def _status(entry: LedgerEntry | None) -> CertificateStatus | None:
