@@ -104,13 +104,13 @@ class ResponderCA(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
         timedelta | None,
         Meta(description="thisUpdate lies that long before now, for slow clocks; unset: not"),
     ] = None
-    resign_after: Annotated[
-        timedelta | None,
-        Meta(description="age at which stored answers are replaced; unset: as the profile has it"),
-    ] = None
-    follow: Annotated[
-        timedelta, Meta(description="`holdfast presign` sees changes of the ledger within it")
-    ] = timedelta(seconds=10)
+    ahead: Annotated[
+        timedelta, Meta(description="stored answers are signed again so long before they must be")
+    ] = timedelta(hours=1)
+    delay: Annotated[
+        timedelta,
+        Meta(description="a stored answer is given while it was compared with the ledger within"),
+    ] = timedelta(minutes=1)
     hashes: Annotated[
         list[HashName], Meta(description="of the CertIDs in stored answers; others are signed live")
     ] = msgspec.field(default_factory=lambda: ["sha1"])
@@ -200,19 +200,17 @@ def inner_durations(document: Mapping[str, Any]) -> Iterator[tuple[tuple[Step, .
                     yield (*path, name), table[name]
 
 
-CA_DURATIONS = ("validity", "backdate", "resign_after", "follow", "archive_cutoff")
+CA_DURATIONS = ("validity", "backdate", "ahead", "delay", "archive_cutoff")
 
 
 def practice_of(ca: ResponderCA) -> Practice:
     """What the profile judges."""
-    from holdfast.plan.webpki import Practice, latest_replacement
+    from holdfast.plan.webpki import Practice
 
-    window = ca.validity + (ca.backdate or timedelta(0))
     return Practice(
         validity=ca.validity,
         backdate=ca.backdate or timedelta(0),
-        replaced_after=(ca.resign_after or latest_replacement(window)) if ca.store else None,
-        noticed_within=ca.follow if ca.store else timedelta(0),
+        noticed_within=ca.delay if ca.store else timedelta(0),
         unlisted_good=bool(ca.crls) and ca.crl_unlisted == "good",
         signed_requests_only=ca.signed_requests == "required",
     )
@@ -291,9 +289,6 @@ def _fitting(ca: ResponderCA, path: tuple[Step, ...], wrong: Wrong) -> None:
     if ca.compromised is not None and ca.compromised.tzinfo is None:
         hint = "write it in UTC, as 2026-03-01T12:00:00Z"
         raise wrong((*path, "compromised"), "compromised: without a time zone", hint)
-    if ca.resign_after is not None and ca.resign_after >= ca.validity:
-        problem = "resign_after: stored answers would end before they are replaced"
-        raise wrong((*path, "resign_after"), problem, "write less than validity")
 
 
 def _prefixed(ca: ResponderCA, path: tuple[Step, ...], wrong: Wrong) -> None:

@@ -6,8 +6,9 @@ fork; what a `GivenCA` holds may be forked.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Literal
 
@@ -47,7 +48,11 @@ Shelves = Callable[[str], "Answers"]
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GivenCA:
     """One CA as the operator gave it: signers that were read already or the places where they lie,
-    and exactly one of `index`, `ledger`, `lists` and `responses`, where no signer is needed."""
+    and exactly one of `index`, `ledger`, `lists` and `responses`, where no signer is needed.
+
+    `store`: answers signed ahead, by the CertID `hashes`, used while they were compared with the
+    ledger within `delay`.
+    """
 
     name: str
     certificate: Certificate
@@ -62,6 +67,8 @@ class GivenCA:
     lists: Lists | None = None
     responses: str | None = None
     store: str = ""
+    hashes: tuple[str, ...] = ("sha1",)
+    delay: timedelta = timedelta(minutes=1)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -165,17 +172,34 @@ async def _probed(
 
 def by_prefix(several: Sequence[OpenCA]) -> dict[str, Answering]:
     """What answers under each prefix; CAs that share one are told apart by the CertID (R15)."""
-    from holdfast.sources.authorities import Authorities
-
     groups: dict[str, list[OpenCA]] = {}
     for one in several:
         groups.setdefault(one.given.prefix.rstrip("/"), []).append(one)
-    return {
-        prefix: group[0].answering
-        if len(group) == 1
-        else Authorities([(one.given.certificate, one.answering) for one in group])
-        for prefix, group in groups.items()
-    }
+    return {prefix: _together(group) for prefix, group in groups.items()}
 
 
-Close = Callable[[], Awaitable[None]]
+def _together(group: Sequence[OpenCA]) -> Answering:
+    from holdfast.sources.authorities import Authorities
+    from holdfast.sources.presigned import Presigned
+
+    found: Answering = group[0].answering
+    if len(group) > 1:
+        found = Authorities([(one.given.certificate, one.answering) for one in group])
+    shared: dict[tuple[str, tuple[str, ...], timedelta], list[OpenCA]] = {}
+    for one in group:
+        if one.shelf is not None and one.given.rules.shelf_may_answer:
+            key = one.given.store, one.given.hashes, one.given.delay
+            shared.setdefault(key, []).append(one)
+    for (_, hashes, delay), those in shared.items():
+        shelf = those[0].shelf
+        assert shelf is not None
+        found = Presigned(
+            shelf,
+            found,
+            issuers=[one.given.certificate for one in those],
+            clock=SystemClock(),
+            hash_algorithms=hashes,
+            compared=shelf.compared,
+            within=delay,
+        )
+    return found

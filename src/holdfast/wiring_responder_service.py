@@ -201,6 +201,8 @@ def _given(ca: ResponderCA) -> GivenCA:
         lists=lists if ca.crls else None,
         responses=ca.responses or None,
         store=ca.store,
+        hashes=tuple(ca.hashes),
+        delay=ca.delay,
     )
 
 

@@ -146,7 +146,6 @@ ERRORS: dict[str, tuple[str, str, str]] = {
         "RFC 5019",
     ),
     "hash twice": (f'{INDEX}hashes = ["sha1", "sha1"]\n', ":4:1: hashes", "sha1"),
-    "resign": (f'{INDEX}resign_after = "12h"\n', ":4:1: resign_after", "less"),
     "prefix": (f'{INDEX}prefix = "one"\n', ":4:1: prefix: 'one' is not a path", "slash"),
     "prefix twice": (
         f'{INDEX}prefix = "/a"\n{INDEX}prefix = "/a/"\n',
@@ -165,14 +164,9 @@ ERRORS: dict[str, tuple[str, str, str]] = {
         ":4:1: crl_unlisted: a serial that was never issued would be answered good",
         "ledger that knows",
     ),
-    "webpki resign": (
-        f'{WEBPKI}store = "s"\nvalidity = "9d"\nresign_after = "5d"\n',
-        ":7:1: resign_after: stored answers are replaced when they are 5d old",
-        "profile knows",
-    ),
-    "webpki follow": (
-        f'{WEBPKI}store = "s"\nfollow = "1h"\n',
-        ":6:1: follow: a new certificate is answered only 1h after",
+    "webpki delay": (
+        f'{WEBPKI}store = "s"\ndelay = "1h"\n',
+        ":6:1: delay: a new certificate is answered only 1h after",
         "15m",
     ),
 }
@@ -195,13 +189,11 @@ def test_without_the_profile_it_is_the_operators_to_decide(tmp_path: Path, case:
     assert len(read(tmp_path, text).responder.ca) == 1
 
 
-def test_the_practice_of_a_store_counts_its_age_and_its_delay(tmp_path: Path) -> None:
-    (live,) = read(tmp_path, INDEX).responder.ca
-    (stored,) = read(tmp_path, f'{INDEX}store = "s"\nfollow = "1m"\n').responder.ca
-    assert practice_of(live).replaced_after is None
+def test_the_practice_of_a_store_counts_its_delay(tmp_path: Path) -> None:
+    (live,) = read(tmp_path, f'{INDEX}delay = "5m"\n').responder.ca
+    (stored,) = read(tmp_path, f'{INDEX}store = "s"\ndelay = "5m"\n').responder.ca
     assert practice_of(live).noticed_within == timedelta(0)
-    assert practice_of(stored).replaced_after == timedelta(hours=6), "half of 12 h"
-    assert practice_of(stored).noticed_within == timedelta(minutes=1)
+    assert practice_of(stored).noticed_within == timedelta(minutes=5)
 
 
 def test_places_in_arrays_within_arrays() -> None:

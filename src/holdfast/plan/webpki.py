@@ -20,9 +20,6 @@ from holdfast.pki.certificate import OCSP_SIGNING, Certificate
 
 SHORTEST = timedelta(hours=8)
 LONGEST = timedelta(days=10)
-SHORT = timedelta(hours=16)  # below it half of the window counts, from it on the two ends do
-BEFORE_END = timedelta(hours=8)
-OLDEST = timedelta(days=4)
 FIRST_ANSWER = timedelta(minutes=15)  # after a certificate is published
 CURVES = (256, 384, 521)
 RSA_BITS = 2048
@@ -34,14 +31,12 @@ Judged = TypeVar("Judged")
 class Practice:
     """How one CA's answers are made.
 
-    `replaced_after`: how old a pre-signed answer is at most, by what is configured; None where all
-    are signed when asked. `noticed_within`: how long after a certificate is in the ledger the
-    first answer about it can be had.
+    `noticed_within`: how long after a certificate is in the ledger the first answer about it can be
+    had. When stored answers are signed again is no setting (R29: `plan.presigning`).
     """
 
     validity: timedelta
     backdate: timedelta = timedelta(0)
-    replaced_after: timedelta | None = None
     noticed_within: timedelta = timedelta(0)
     unlisted_good: bool = False
     signed_requests_only: bool = False
@@ -88,13 +83,6 @@ class _Rule(Generic[Judged]):
     broken: Callable[[Judged], str]
 
 
-def latest_replacement(window: timedelta) -> timedelta:
-    """How old an answer with this `window` may be when it is replaced (R29)."""
-    if window < SHORT:
-        return window / 2
-    return min(window - BEFORE_END, OLDEST)
-
-
 def breaches(practice: Practice) -> Iterator[Breach]:
     """What in `practice` the requirements forbid, in their order."""
     yield from _of(PRACTICE_RULES, practice)
@@ -137,16 +125,6 @@ def _with_backdate(practice: Practice) -> str:
     return " (backdate counted)" if practice.backdate else ""
 
 
-def _replaced_late(practice: Practice) -> str:
-    after, latest = practice.replaced_after, latest_replacement(practice.window)
-    if after is None or after <= latest:
-        return ""
-    return (
-        f"stored answers are replaced when they are {words(after)} old; with a window of "
-        f"{words(practice.window)} they must be after {words(latest)}"
-    )
-
-
 def _noticed_late(practice: Practice) -> str:
     if practice.noticed_within <= FIRST_ANSWER:
         return ""
@@ -175,8 +153,7 @@ def _weak_digest(practice: Practice) -> str:
 PRACTICE_RULES: tuple[_Rule[Practice], ...] = (
     _Rule("validity", "4.9.10", 'write validity = "8h" or more, as "12h"', _too_short),
     _Rule("validity", "4.9.10", 'write validity = "10d" or less, as "4d"', _too_long),
-    _Rule("resign_after", "4.9.10", "leave resign_after out: the profile knows", _replaced_late),
-    _Rule("follow", "4.9.10", 'write follow = "15m" or less', _noticed_late),
+    _Rule("delay", "4.9.10", 'write delay = "15m" or less', _noticed_late),
     _Rule(
         "crl_unlisted",
         "4.9.10",

@@ -1,4 +1,4 @@
-"""R29 to R31: the Baseline Requirements as a table; every rule has a case that breaks it alone."""
+"""R29, R31: the Baseline Requirements as a table; every rule has a case that breaks it alone."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from holdfast.plan.webpki import (
     Practice,
     SigningAs,
     breaches,
-    latest_replacement,
     signer_breaches,
     words,
 )
@@ -24,20 +23,12 @@ from support.pki import a_root, a_signer
 
 HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)
-GOOD = Practice(
-    validity=4 * DAY, replaced_after=timedelta(hours=88), noticed_within=timedelta(seconds=10)
-)
+GOOD = Practice(validity=4 * DAY, noticed_within=timedelta(seconds=10))
 BROKEN: dict[str, tuple[Practice, str, str]] = {
     "short": (Practice(validity=8 * HOUR - timedelta(seconds=1)), "validity", "4.9.10"),
     "long": (Practice(validity=10 * DAY + timedelta(seconds=1)), "validity", "4.9.10"),
     "long with backdate": (Practice(validity=10 * DAY, backdate=HOUR), "validity", "4.9.10"),
-    "replaced late": (replace(GOOD, replaced_after=89 * HOUR), "resign_after", "4.9.10"),
-    "replaced late, a short window": (
-        Practice(validity=12 * HOUR, replaced_after=7 * HOUR),
-        "resign_after",
-        "4.9.10",
-    ),
-    "noticed late": (replace(GOOD, noticed_within=timedelta(minutes=16)), "follow", "4.9.10"),
+    "noticed late": (replace(GOOD, noticed_within=timedelta(minutes=16)), "delay", "4.9.10"),
     "unlisted": (replace(GOOD, unlisted_good=True), "crl_unlisted", "4.9.10"),
     "signed": (replace(GOOD, signed_requests_only=True), "signed_requests", "4.9.9"),
     "digest": (replace(GOOD, digest="sha1"), "digest", "7.1.3.2"),
@@ -48,8 +39,8 @@ BROKEN: dict[str, tuple[Practice, str, str]] = {
     "practice",
     [
         GOOD,
-        Practice(validity=8 * HOUR, replaced_after=4 * HOUR),
-        Practice(validity=10 * DAY, replaced_after=4 * DAY),
+        Practice(validity=8 * HOUR),
+        Practice(validity=10 * DAY),
         Practice(validity=12 * HOUR, backdate=HOUR, digest="sha384"),
     ],
 )
@@ -71,20 +62,6 @@ def test_r31_what_is_refused_names_the_key_the_section_and_a_way_out(case: str) 
 def test_every_rule_about_settings_has_a_case_that_breaks_it() -> None:
     broken = {case: next(breaches(practice)).hint for case, (practice, _, _) in BROKEN.items()}
     assert {rule.hint for rule in PRACTICE_RULES} == set(broken.values())
-
-
-@pytest.mark.parametrize(
-    ("window", "latest"),
-    [
-        (8 * HOUR, 4 * HOUR),
-        (15 * HOUR, 7.5 * HOUR),
-        (16 * HOUR, 8 * HOUR),
-        (4 * DAY, 88 * HOUR),
-        (10 * DAY, 4 * DAY),
-    ],
-)
-def test_r29_when_an_answer_is_to_be_replaced(window: timedelta, latest: timedelta) -> None:
-    assert latest_replacement(window) == latest
 
 
 def told(certificate: Certificate, issuer: Certificate) -> list[tuple[str, str]]:
