@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from holdfast.errors import StoreError
+from holdfast.ocsp.single_extensions import CrlID
 from holdfast.ocsp.statuses import RevocationReason
 from holdfast.pki.issue import Revocation
 from holdfast.seams import Ledger, LedgerEntry
@@ -130,6 +131,7 @@ def a_crl(folder: Path) -> Kept:
     path = folder / "ca.crl"
     ca = a_root()
     numbers = count(1)
+    newest = 0
 
     def write(entries: Sequence[LedgerEntry]) -> None:
         revoked = [
@@ -137,9 +139,9 @@ def a_crl(folder: Path) -> Kept:
             for e in entries
             if e.revoked_at is not None
         ]
-        der = ca.crl(
-            revoked, this_update=AT, next_update=AT + timedelta(days=1), number=next(numbers)
-        )
+        nonlocal newest
+        newest = next(numbers)
+        der = ca.crl(revoked, this_update=AT, next_update=AT + timedelta(days=1), number=newest)
         beside = path.with_suffix(".new")
         beside.write_bytes(der)
         beside.replace(path)
@@ -150,7 +152,9 @@ def a_crl(folder: Path) -> Kept:
         reason = entry.reason
         if reason is RevocationReason.REMOVE_FROM_CRL:
             reason = None
-        return replace(entry, not_after=ca.certificate.not_after, subject="", reason=reason)
+        listed = CrlID(None, newest, AT)  # R12
+        end = ca.certificate.not_after
+        return replace(entry, not_after=end, subject="", reason=reason, crl=listed)
 
     write([])
     ledger = CrlLedger([path], ca=ca.certificate, clock=FakeClock(AT))

@@ -34,6 +34,10 @@ _MORE = {
     "keytime": RevocationReason.KEY_COMPROMISE,
     "cakeytime": RevocationReason.CA_COMPROMISE,
 }
+_SINCE = {  # with the invalidity date behind them (RFC 5280 5.3.2)
+    "keytime": "keyTime",
+    "cakeytime": "CAkeyTime",
+}
 # The reasons that OpenSSL has no word for: a line with one stops `openssl ca -gencrl`.
 _UNWRITABLE = {RevocationReason.PRIVILEGE_WITHDRAWN, RevocationReason.AA_COMPROMISE}
 
@@ -151,6 +155,7 @@ _SHORT_NAMES = {
 class _Revocation:
     at: datetime
     reason: RevocationReason | None
+    invalidity_date: datetime | None = None
 
 
 def _entry(line: str) -> LedgerEntry:
@@ -169,7 +174,14 @@ def _entry(line: str) -> LedgerEntry:
     if state != "R":
         return LedgerEntry(number, not_after, subject=subject)
     revocation = _revocation(revoked)
-    return LedgerEntry(number, not_after, revocation.at, revocation.reason, subject)
+    return LedgerEntry(
+        number,
+        not_after,
+        revocation.at,
+        revocation.reason,
+        subject,
+        invalidity_date=revocation.invalidity_date,
+    )
 
 
 def _fields(line: str) -> list[str]:
@@ -205,12 +217,14 @@ def _instant(text: str, what: str) -> datetime:
 def _revocation(text: str) -> _Revocation:
     date, _, rest = text.partition(",")
     at = _instant(date, "revocation date")
-    word = rest.partition(",")[0]
+    word, _, more = rest.partition(",")
     if not rest:
         return _Revocation(at, None)
     reason = _MORE.get(word.lower()) or RevocationReason.by_text(word)
     if reason is None:
         raise BadLine(f"{word!r} is not a revocation reason")
+    if more and word.lower() in _SINCE:
+        return _Revocation(at, reason, _instant(more, "invalidity date"))
     return _Revocation(at, reason)
 
 
@@ -222,7 +236,7 @@ def _line(entry: LedgerEntry, at: datetime) -> str:
     if entry.revoked_at is not None:
         state, revoked = "R", _written(entry.revoked_at)
         if entry.reason is not None and entry.reason not in _UNWRITABLE:
-            revoked += f",{_word(entry.reason)}"
+            revoked += f",{_word(entry)}"
     elif entry.not_after < at:
         state = "E"
     serial = f"{entry.serial:X}"
@@ -232,8 +246,18 @@ def _line(entry: LedgerEntry, at: datetime) -> str:
     return "\t".join(field.replace("\t", "\\\t") for field in fields) + "\n"
 
 
-def _word(reason: RevocationReason) -> str:
-    return "CACompromise" if reason is RevocationReason.CA_COMPROMISE else reason.text
+def _word(entry: LedgerEntry) -> str:
+    """The reason as OpenSSL spells it, with the invalidity date where it has a place for one."""
+    assert entry.reason is not None
+    if entry.invalidity_date is not None:
+        for word, spelt in _SINCE.items():
+            if _MORE[word] is entry.reason:
+                since = entry.invalidity_date.astimezone(UTC)
+                # never in the short form: apps.c reads a GeneralizedTime here
+                return f"{spelt},{since.year:04}{since:%m%d%H%M%S}Z"
+    if entry.reason is RevocationReason.CA_COMPROMISE:
+        return "CACompromise"
+    return entry.reason.text
 
 
 def _written(at: datetime) -> str:

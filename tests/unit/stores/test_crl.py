@@ -227,7 +227,9 @@ def test_urls_are_refreshed_before_they_end() -> None:
             with pytest.raises(StoreError, match="not fetched yet"):
                 ledger.entry(1)
             await ledger.refresh()
-            assert ledger.entry(1) is not None
+            found = ledger.entry(1)
+            assert found is not None
+            assert found.crl == CrlID(url, 1, AT)  # R12
             follower = asyncio.create_task(ledger.follow())
             await clock.until_asleep()
             assert clock.next_wake == AT + timedelta(hours=1)

@@ -73,6 +73,18 @@ def test_reasons(field: str, reason: RevocationReason | None) -> None:
     assert one(f"R\t{END}\t260102030405Z{field}\t01\tunknown\t/CN=a\n").reason is reason
 
 
+@pytest.mark.parametrize("word", ["keyTime", "CAkeyTime"])
+def test_r12_the_invalidity_date_is_read_and_written_back(word: str) -> None:
+    """R12: what `openssl ca -crl_compromise` notes, in its spelling."""
+    line = f"R\t{END}\t260102030405Z,{word},20250101000000Z\t01\tunknown\t/CN=a\n"
+    entry = one(line)
+    assert entry.invalidity_date == datetime(2025, 1, 1, tzinfo=UTC)
+    assert write_index([entry], at=AT).decode() == line
+    without = one(f"R\t{END}\t260102030405Z,{word}\t01\tunknown\t/CN=a\n")
+    assert without.invalidity_date is None
+    assert without.reason is entry.reason
+
+
 @pytest.mark.parametrize("serial", ["1", "01", "0001", "00000001"])
 def test_leading_zeros_and_odd_lengths_do_not_matter(serial: str) -> None:
     assert one(f"V\t{END}\t\t{serial}\tunknown\t/CN=a\n").serial == 1
@@ -104,6 +116,7 @@ def test_the_last_line_needs_no_end() -> None:
         (f"R\t{END}\t\t01\tunknown\t/CN=a", "no revocation date"),
         (f"R\t{END}\tyesterday\t01\tunknown\t/CN=a", "revocation date"),
         (f"R\t{END}\t260101000000Z,boredom\t01\tunknown\t/CN=a", "boredom"),
+        (f"R\t{END}\t260101000000Z,keyTime,once\t01\tunknown\t/CN=a", "invalidity date"),
         (f"V\t{END}\t\t\tunknown\t/CN=a", "serial"),
         (f"V\t{END}\t\t0x10\tunknown\t/CN=a", "serial"),
         (f"V\t{END}\t\t1_0\tunknown\t/CN=a", "serial"),
