@@ -19,8 +19,8 @@ from holdfast.services.responder_refusals import Refusals
 from holdfast.services.responder_replies import cacheable, max_age_of, uncacheable
 from holdfast.services.responder_tally import Tally
 
-KEPT_BYTES = 24 << 20  # of replies that are kept; 25,000 of those signed by P-256
-_OVERHEAD = 250  # bytes of an entry beside its key and its value
+KEPT_BYTES = 32 << 20  # of replies that are kept; 24,000 of those signed by P-256
+_OVERHEAD = 200  # bytes of an entry beside its key and its value
 _PLAIN = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=%"
 _FOR_EVER = 1 << 62
 
@@ -80,14 +80,7 @@ class HotReplies:
             self._seen = seen
         found = self._kept.get(line) or self._brief.get(line)
         if found is None:
-            target = line[4:]
-            mount = self._mounts.of(target)
-            if mount is None or len(line) > MAX_GET_URL or target in self._pages:
-                return None
-            data = plain_request(target[len(mount.prefix) :])
-            if data is None:
-                return None
-            found = self._made(mount, data, line, "GET", peer)
+            found = self._found(line, peer)
             if found is None:
                 return None
         row = self._row
@@ -106,7 +99,7 @@ class HotReplies:
         key = mount.prefix + body  # a body never begins as a request line of GET does
         found = self._kept.get(key) or self._brief.get(key)
         if found is None:
-            found = self._made(mount, body, key, "POST", peer)
+            found = self._made(mount, body, key, b"", peer)
             if found is None:
                 return None
         row = self._row
@@ -116,16 +109,35 @@ class HotReplies:
 
     # -- below ------------------------------------------------------------------------------
 
-    def _made(self, mount: Mount, data: bytes, key: bytes, method: str, peer: str) -> Rest | None:
+    def _found(self, line: bytes, peer: str) -> Rest | None:
+        """Of a request line that was not seen since the shelf changed; perhaps of a POST that was,
+        whose reply is the same."""
+        target = line[4:]
+        mount = self._mounts.of(target)
+        if mount is None or len(line) > MAX_GET_URL or target in self._pages:
+            return None
+        data = plain_request(target[len(mount.prefix) :])
+        if data is None:
+            return None
+        key = mount.prefix + data
+        found = self._kept.get(key)
+        if found is None:
+            return self._made(mount, data, key, line, peer)
+        self._kept[line] = found
+        self._kept_bytes += len(line) + _OVERHEAD
+        return found
+
+    def _made(self, mount: Mount, data: bytes, key: bytes, line: bytes, peer: str) -> Rest | None:
+        """`key`: to keep it under; `line`: of a GET, to keep it under that too."""
         held = mount.held_now(data, self._epoch)
         if held is not None:
             (der, this_update, next_update), said = held
             max_age = max_age_of(next_update, self._epoch, self._max_age)
             made = cacheable(der, this_update, next_update, max_age), self._at[said]
-            self._keep(key, made, next_update if max_age == self._max_age else 0)
+            self._keep(key, line, made, next_update if max_age == self._max_age else 0)
             return made
         given = mount.answer_now(data)
-        return None if given is None else self._rest(given, method, peer)
+        return None if given is None else self._rest(given, "GET" if line else "POST", peer)
 
     def _rest(self, given: Answer, method: str, peer: str) -> Rest:
         self._row[self._live] += 1
@@ -142,19 +154,21 @@ class HotReplies:
         max_age = max_age_of(ends, self._epoch, self._max_age)
         return cacheable(given.der, begins, ends, max_age), said
 
-    def _keep(self, key: bytes, made: Rest, next_update: int) -> None:
+    def _keep(self, key: bytes, line: bytes, made: Rest, next_update: int) -> None:
         """Until its max-age begins to shrink; `next_update` 0: for this second."""
-        size = len(key) + len(made[0]) + _OVERHEAD
+        size = len(key) + len(line) + len(made[0]) + 2 * _OVERHEAD
         if next_update:
             if self._kept_bytes + size > KEPT_BYTES:
                 self._forget()
             self._kept[key] = made
+            if line:
+                self._kept[line] = made
             self._kept_bytes += size
             self._until = min(self._until, next_update - self._max_age)
         else:
             if self._brief_bytes + size > KEPT_BYTES:
                 self._brief, self._brief_bytes = {}, 0
-            self._brief[key] = made
+            self._brief[line or key] = made
             self._brief_bytes += size
 
     def _forget(self) -> None:

@@ -23,6 +23,7 @@ import lmdb
 from holdfast.errors import StoreError
 from holdfast.plan.record import HEADER, SIZE
 from holdfast.seams import HeldAnswer
+from holdfast.stores.answers_commits import Commits
 
 FORM = b"holdfast answers 1"
 FORM_KEY = b"form"
@@ -58,6 +59,7 @@ class Answers:
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
         self._env: Any = None
+        self._commits: Commits | None = None
         self._file: tuple[int, int] | None = None
         self._opened = 0
         self._looked = float("-inf")
@@ -84,8 +86,9 @@ class Answers:
     @property
     def generation(self) -> int:
         try:
-            env = self._current()
-            return self._opened << 48 | (0 if env is None else _last(env))
+            if self._current() is None or self._commits is None:
+                return self._opened << 48
+            return self._opened << 48 | self._commits.last()
         except lmdb.Error as error:
             raise trouble(self.path, error) from error
 
@@ -117,7 +120,7 @@ class Answers:
     def close(self) -> None:
         if self._env is not None:
             self._env.close()
-        self._env, self._file, self._answers = None, None, {}
+        self._env, self._commits, self._file, self._answers = None, None, None, {}
 
     def __enter__(self) -> Answers:
         return self
@@ -144,6 +147,7 @@ class Answers:
             self._env = opened(self.path, readonly=True) if seen.st_size else None
             if self._env is None:
                 return None  # in the making
+            self._commits = Commits(self.path, self._env)
             self._file = seen.st_dev, seen.st_ino
             self._opened += 1
             self._absent = (0, set())
