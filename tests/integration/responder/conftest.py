@@ -14,9 +14,9 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     return a_world(tmp_path_factory.mktemp("responder"))
 
 
-@pytest.fixture(scope="session")
-def responder(world: World) -> Iterator[RunningResponder]:
-    with world.responder() as started:
+@pytest.fixture(scope="session", params=[1, 2], ids=["one process", "two workers"])
+def responder(request: pytest.FixtureRequest, world: World) -> Iterator[RunningResponder]:
+    with world.responder("--workers", request.param) as started:
         yield started
 
 

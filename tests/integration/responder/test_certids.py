@@ -59,7 +59,7 @@ def test_another_issuer_is_not_answered_for(
     """R28: the red twin: both hashes must be the CA's, whole."""
     right = world.certid(0x1032, hash_algorithm)
     name, key = right.issuer_name_hash, right.issuer_key_hash
-    flip = bytes([name[0] ^ 1]) + name[1:], bytes([key[-1] ^ 1]) + key[1:]
+    flip = bytes([name[0] ^ 1]) + name[1:], key[:-1] + bytes([key[-1] ^ 1])
     certid: CertID = {
         "name": right._replace(issuer_name_hash=flip[0]),
         "key": right._replace(issuer_key_hash=flip[1]),

@@ -15,7 +15,7 @@ from support.responder_judge import (
     error_objections,
     uncached_objections,
 )
-from support.responder_wire import ask, get_bytes
+from support.responder_wire import Wire, ask, get_bytes
 from support.responder_world import World
 
 SPELLINGS: dict[str, Callable[[str], str]] = {
@@ -55,13 +55,15 @@ def test_every_spelling_of_a_path_is_read(world: World, port: int, name: str, me
     assert "//" in text
     assert "+" in text
     target = SPELLINGS[name](text)
-    whole = ask(port, get_bytes(target))
-    assert whole.code == 200
-    assert caching_objections(whole) == []
-    assert echo_objections(whole.body, [world.certid(world.awkward).encode()]) == []
-    if method == "HEAD":
-        got = ask(port, get_bytes(target, method="HEAD"), "HEAD")
-        assert caching_objections(got, body=whole.body) == []
+    with Wire(port) as wire:
+        wire.send(get_bytes(target))
+        whole = wire.reply()
+        assert whole.code == 200
+        assert caching_objections(whole) == []
+        assert echo_objections(whole.body, [world.certid(world.awkward).encode()]) == []
+        if method == "HEAD":
+            wire.send(get_bytes(target, method="HEAD"))
+            assert caching_objections(wire.reply("HEAD"), body=whole.body) == []
 
 
 @pytest.mark.parametrize(
