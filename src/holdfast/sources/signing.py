@@ -17,7 +17,7 @@ from holdfast.ocsp.request import Request
 from holdfast.ocsp.response import Response
 from holdfast.ocsp.sign import Signer
 from holdfast.ocsp.statuses import GOOD, CertificateStatus, ResponseStatus, Revoked
-from holdfast.plan.answering import Answer, Rules, answer, read_request, refusal
+from holdfast.plan.answering import Answer, Detail, Rules, answer, read_request, refusal
 from holdfast.plan.choosing import choose
 from holdfast.seams import Clock, Ledger, LedgerEntry
 from holdfast.sources.signer_pool import BoundedPool
@@ -28,7 +28,8 @@ MAX_HELD_REQUEST = 512  # octets of a request whose answer is kept: 80 a CertID 
 LEDGER_THREADS = 4  # below the five connections that SQLAlchemy's pool keeps
 
 Audit = Callable[[Answer, Signer], None]
-Word = tuple[CertificateStatus | None, ...]
+Word = tuple[LedgerEntry | None, ...]
+"""What the ledger says of the serials asked, in their order."""
 
 
 class _Held(NamedTuple):
@@ -173,12 +174,12 @@ class Signing:
         held = self._given.get(data)
         if held is not None and held.since <= at < held.until and held.word == word:
             return held.answer
-        known = dict(zip(certids, word, strict=True))
+        entries = dict(zip(certids, word, strict=True))
         if not signer.blocking:
-            given = self._sign(request, known, signer, at)
+            given = self._sign(request, entries, signer, at)
         else:
             try:
-                given = await self.pool.run(partial(self._sign, request, known, signer, at))
+                given = await self.pool.run(partial(self._sign, request, entries, signer, at))
             except HoldfastError as error:
                 return refusal(ResponseStatus.tryLater, error.message)
         return self._done(given, request, word, signer, data)
@@ -203,17 +204,20 @@ class Signing:
         return [certid for certid in asked if certid.names(certid.serial, issuer)]
 
     def _word(self, serials: tuple[int, ...]) -> Word:
-        entry = self._ledger.entry
-        return tuple(_status(entry(serial)) for serial in serials)
+        return tuple(map(self._ledger.entry, serials))
 
     def _sign(
         self,
         request: Request,
-        known: dict[CertID, CertificateStatus | None],
+        entries: dict[CertID, LedgerEntry | None],
         signer: Signer,
         at: datetime,
     ) -> Answer:
-        return answer(request, known=known, signer=signer, rules=self._rules, at=at)
+        known = {certid: _status(entry) for certid, entry in entries.items()}
+        details = _details(entries) if self._rules.tell else None
+        return answer(
+            request, known=known, signer=signer, rules=self._rules, at=at, details=details
+        )
 
     def _done(
         self, given: Answer, request: Request, word: Word, signer: Signer, data: bytes
@@ -255,3 +259,12 @@ def _status(entry: LedgerEntry | None) -> CertificateStatus | None:
     if entry.revoked_at is None:
         return GOOD
     return Revoked(entry.revoked_at, entry.reason)
+
+
+def _details(entries: dict[CertID, LedgerEntry | None]) -> dict[CertID, Detail]:
+    """R12: what the ledger knows of revocations beside time and reason."""
+    return {
+        certid: Detail(entry.invalidity_date, entry.crl)
+        for certid, entry in entries.items()
+        if entry is not None and entry.revoked_at is not None
+    }
