@@ -31,7 +31,7 @@ from holdfast.cli.ca_common import (
     warn,
     with_addresses,
 )
-from holdfast.cli.params import INPUT, Input, at_option, dry_run_option, json_option
+from holdfast.cli.params import DURATION, INPUT, Input, at_option, dry_run_option, json_option
 
 
 @click.command()
@@ -195,6 +195,17 @@ def issue(
 @ca_option
 @key_type_option
 @lifetime_option("30d")
+@click.option(
+    "--renew",
+    is_flag=True,
+    help="Only when it is due: none is there, it ends soon, or it does not fit. For a timer.",
+)
+@click.option(
+    "--renew-before",
+    type=DURATION,
+    metavar="D",
+    help="How long before its end it is due. Default: a third of its lifetime.",
+)
 @passphrase_option
 @replace_option
 @at_option
@@ -208,25 +219,55 @@ def signer(
     folder: str | None,
     key_type: str | None,
     lifetime: timedelta,
+    renew: bool,
+    renew_before: timedelta | None,
     passphrase: Input | None,
     replace: bool,
     at: datetime,
     dry_run: bool,
     as_json: bool,
 ) -> None:
-    """Issue a delegated OCSP signer: NAME.pem and NAME.key in the CA's folder."""
+    """Issue a delegated OCSP signer: NAME.pem and NAME.key in the CA's folder.
+
+    With --renew, run it as often as you like: the responder takes up what changed.
+    """
     from holdfast.stores.authority import refuse_existing
+    from holdfast.stores.signer_renewal import BACKDATE, Due, renewing
 
     authority = opened(ctx, folder, passphrase)
     base = base_name(name)
     files = authority.files_of_signer(base)
     if base in ("ca", "root", "crl", "root-crl"):
         raise click.UsageError(f"{name!r} is the name of one of the CA's own files")
-    if not replace:
-        refuse_existing(files.values())
-    if dry_run:
-        tell_plan("issue a delegated OCSP signer", files.values(), as_json=as_json)
+    if renew_before is not None and not renew:
+        raise click.UsageError("--renew-before says when --renew is due: give both")
+    if renew_before is not None and renew_before >= lifetime:
+        raise click.UsageError("--renew-before is as long as --lifetime: it would always be due")
+    if not renew:
+        if not replace:
+            refuse_existing(files.values())
+        if dry_run:
+            tell_plan("issue a delegated OCSP signer", files.values(), as_json=as_json)
+            return
+        made = authority.signer(
+            base, at=at, lifetime=lifetime, key_type=key_type, replace=replace, backdate=BACKDATE
+        )
+        document = {"schema": SCHEMA, "action": "signer", **described(made)}
+        tell(document, lines("a delegated OCSP signer", made), as_json=as_json)
         return
-    made = authority.signer(base, at=at, lifetime=lifetime, key_type=key_type, replace=replace)
-    document = {"schema": SCHEMA, "action": "signer", **described(made)}
-    tell(document, lines("a delegated OCSP signer", made), as_json=as_json)
+    with renewing(authority, base) as due_at:
+        due = due_at(at, before=renew_before, key_type=key_type)
+        if not isinstance(due, Due):
+            document = {"schema": SCHEMA, "action": "signer", "renewed": False, **described(due)}
+            tell(document, lines("not due: the delegated OCSP signer", due), as_json=as_json)
+            return
+        if dry_run:
+            what = f"renew the delegated OCSP signer: {due.why}"
+            tell_plan(what, files.values(), as_json=as_json)
+            return
+        made = authority.signer(
+            base, at=at, lifetime=lifetime, key_type=key_type, replace=True, backdate=BACKDATE
+        )
+    document = {"schema": SCHEMA, "action": "signer", "renewed": True, "why": due.why}
+    told = lines(f"a delegated OCSP signer ({due.why})", made)
+    tell(document | described(made), told, as_json=as_json)

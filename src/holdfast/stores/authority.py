@@ -224,8 +224,10 @@ class AuthorityFolder:
         lifetime: timedelta = minting.SIGNER_LIFETIME,
         key_type: str | None = None,
         replace: bool = False,
+        backdate: timedelta = timedelta(0),
     ) -> Made:
-        """A delegated OCSP signer and its files `name`.pem and `name`.key."""
+        """A delegated OCSP signer and its files `name`.pem and `name`.key, that begins `backdate`
+        before `at` but not before its CA."""
         files = self.files_of_signer(name)
         if not replace:
             refuse_existing(files.values())
@@ -234,7 +236,8 @@ class AuthorityFolder:
         made = authority.delegated_signer(
             f"{subject} OCSP Signer",
             at=at,
-            lifetime=lifetime,
+            not_before=max(at - backdate, authority.certificate.not_before),
+            not_after=min(end_of(at, lifetime), authority.certificate.not_after),
             key_type=key_type or self.remembered.key_type,
         )
         with self.ledger() as ledger:
@@ -358,7 +361,15 @@ def _remembered(path: Path) -> Remembered:
 
 
 def _write_key(path: Path, key: PrivateKey, passphrase: bytes | None) -> None:
-    write_atomic(path, keys.encode(key, passphrase=passphrase), 0o600)
+    """Who could read the key that it replaces, such as a responder's group, can read this one."""
+    try:
+        held = path.stat()
+    except OSError:
+        mode, owner = 0o600, None
+    else:
+        mode = 0o600 | held.st_mode & 0o040
+        owner = (held.st_uid if os.geteuid() == 0 else -1, held.st_gid)  # -1: stays
+    write_atomic(path, keys.encode(key, passphrase=passphrase), mode, owner=owner)
 
 
 def _serial(word: str) -> int | None:
