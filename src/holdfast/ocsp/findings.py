@@ -469,6 +469,33 @@ RULES: dict[str, Rule] = {
         _CA,
         "CA/Browser Forum 4.9.9",
     ),
+    # -- the responder's own sources (R35) ----------------------------------------------------
+    "ledger-laxer": Rule(
+        FAULT,
+        "serial {serial}: {stricter} says {strict}, the ledger says {lax}",
+        "if the ledger is an old copy, put the newest back; else enter the revocation "
+        "(`holdfast ca revoke`, `openssl ca -revoke`). Until then {strict} is answered",
+        "RFC 6960 2.2",
+    ),
+    "presigned-laxer": Rule(
+        FAULT,
+        "serial {serial}: {stricter} says {strict}, the answer signed ahead says {lax}",
+        "see that `holdfast presign` runs, and over the same ledger. Until then {strict} is "
+        "answered, signed when it is asked for",
+        "CA/Browser Forum 4.9.10",
+    ),
+    "crl-laxer": Rule(
+        WARNING,
+        "serial {serial}: {stricter} says {strict}, the CRL of {as_of} does not list it",
+        "publish a new CRL (`holdfast ca crl`, `openssl ca -gencrl`)",
+        "CA/Browser Forum 4.9.7",
+    ),
+    "revocation-differs": Rule(
+        WARNING,
+        "serial {serial}: {stricter} says {strict}, {laxer} says {lax}",
+        "make the date and the reason the same in both. Until then {strict} is answered",
+        "CA/Browser Forum 4.9.9",
+    ),
     # -- transport ----------------------------------------------------------------------------
     "unreachable": Rule(
         FATAL,

@@ -67,6 +67,7 @@ class Presigned:
         self._within = 0 if within is None else int(within.total_seconds())
         self._second = -1
         self._behind: frozenset[bytes] = frozenset()  # tags of CAs whose part is out of date
+        self._overruled: dict[bytes, frozenset[bytes] | None] = {}
         self._era = 0
         self._told: dict[str, float] = {}
 
@@ -78,6 +79,14 @@ class Presigned:
         except StoreError as error:
             self._tell(error.message, error.hint)
             return -1
+
+    def overrule(self, ca: bytes, serials: frozenset[bytes] | None) -> None:
+        """Give no answer about `serials` (INTEGER octets; None: all) of the CA of this tag, because
+        something stricter is known of them (`services.agreement`)."""
+        self._overruled.pop(ca, None)
+        if serials is None or serials:
+            self._overruled[ca] = serials
+        self._era += _ERA
 
     def tick(self, at: int, /) -> None:
         """A new second, `at`: see whether the shelf keeps pace."""
@@ -95,6 +104,8 @@ class Presigned:
             self.tick(at)
         asked = self._read(data)
         if asked is None or asked[0] in self._behind:
+            return None
+        if self._overruled and self._is_overruled(*asked):
             return None
         try:
             held = self._shelf.held(*asked)
@@ -124,6 +135,10 @@ class Presigned:
         )
 
     # -- below ------------------------------------------------------------------------------
+
+    def _is_overruled(self, ca: bytes, serial: bytes) -> bool:
+        serials = self._overruled.get(ca, frozenset())
+        return serials is None or serial in serials
 
     def _is_behind(self, ca: bytes, at: int) -> bool:
         assert self._compared is not None

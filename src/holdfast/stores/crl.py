@@ -106,7 +106,27 @@ class CrlLedger:
 
     @property
     def blocking(self) -> bool:
-        return True
+        """Not while every file is as it was: what was read is kept."""
+        if not self._lock.acquire(blocking=False):
+            return True
+        try:
+            return self._view is None or any(
+                _identity(os.stat(place.name)) != place.seen
+                for place in self._places
+                if not place.is_url
+            )
+        except OSError:
+            return False  # told at once
+        finally:
+            self._lock.release()
+
+    @property
+    def as_of(self) -> datetime:
+        """When what is said now was made up: the oldest, where the CA splits its list."""
+        newest: dict[object, datetime] = {}
+        for crl in self._current().lists:
+            newest[crl.scope] = max(crl.this_update, newest.get(crl.scope, crl.this_update))
+        return min(newest.values())
 
     def entry(self, serial: int, /) -> LedgerEntry | None:
         current = self._current()
@@ -267,8 +287,7 @@ class CrlLedger:
     def _look(self, place: _Place) -> None:
         """Read a file again if it changed; the lock is held."""
         try:
-            found = os.stat(place.name)
-            seen = (found.st_mtime_ns, found.st_size, found.st_ino)
+            seen = _identity(os.stat(place.name))
             if seen == place.seen:
                 return
             place.seen = seen
@@ -308,3 +327,7 @@ def _reference(place: tuple[str, Crl] | None) -> CrlID | None:
     name, crl = place
     url = name if is_url(name) and name.isascii() else None
     return CrlID(url, crl.number, crl.this_update)
+
+
+def _identity(found: os.stat_result) -> tuple[int, int, int]:
+    return found.st_mtime_ns, found.st_size, found.st_ino
