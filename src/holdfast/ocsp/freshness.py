@@ -56,18 +56,24 @@ Times = tuple[Staple, Freshness, Window, datetime]
 
 
 class _Latest:
-    """The times asked for last: a plan asks a dozen times for one staple's, then for the next."""
+    """The times asked for last, of two staples: a plan asks a dozen times for those of the one that
+    is held and the one that a server has, then goes on to the next certificate."""
 
     asked: Times | None = None
+    before: Times | None = None
 
 
 def _times(staple: Staple, freshness: Freshness) -> Times:
-    latest = _Latest.asked
-    if latest is None or latest[0] is not staple or latest[1] is not freshness:
-        window = _window(staple, freshness)
-        margin = min(freshness.margin, window.length * freshness.margin_fraction)
-        latest = _Latest.asked = (staple, freshness, window, window.end - margin)
-    return latest
+    latest, before = _Latest.asked, _Latest.before
+    if latest is not None and latest[0] is staple and latest[1] is freshness:
+        return latest
+    if before is not None and before[0] is staple and before[1] is freshness:
+        return before
+    window = _window(staple, freshness)
+    margin = min(freshness.margin, window.length * freshness.margin_fraction)
+    made = (staple, freshness, window, window.end - margin)
+    _Latest.before, _Latest.asked = latest, made
+    return made
 
 
 def _window(staple: Staple, freshness: Freshness) -> Window:
@@ -89,18 +95,22 @@ def withdraw_at(staple: Staple, freshness: Freshness = USUAL) -> datetime:
 
 
 def refresh_at(
-    staple: Staple, freshness: Freshness = USUAL, *, early: timedelta = timedelta(0)
+    staple: Staple,
+    freshness: Freshness = USUAL,
+    *,
+    early: timedelta = timedelta(0),
+    key: str = "",
 ) -> datetime:
     """The instant of the first refresh: half the window, and the CertID's own jitter (K5).
 
     `early`: how long before its end a server stops sending it by itself; then it is half of what
-    comes before.
+    comes before. `key`: the CertID's, where it is known already.
     """
     window = window_of(staple, freshness)
     if window.length > early:
         window = window.capped(window.end - early)
     spread = min(window.length * freshness.jitter, freshness.jitter_cap)
-    point = window.point(freshness.refresh_at) + spread * fraction(staple.certid.key)
+    point = window.point(freshness.refresh_at) + spread * fraction(key or staple.certid.key)
     return min(point, withdraw_at(staple, freshness))
 
 

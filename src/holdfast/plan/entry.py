@@ -6,7 +6,7 @@ Laws: everything is frozen, so that a plan is a function of what is written here
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum
 from typing import Literal
@@ -16,6 +16,7 @@ from holdfast.ocsp.certid import Subject
 from holdfast.ocsp.findings import Severity
 from holdfast.ocsp.freshness import USUAL, Freshness
 from holdfast.ocsp.staple import Staple
+from holdfast.plan.slots import replace
 
 OnRevoked = Literal["staple", "withhold"]
 Because = Literal["ended", "revoked", "retired", "none-held"]  # why a staple is taken away

@@ -10,7 +10,6 @@ again at an instant later than the failure, so that a loop of plan, act, outcome
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import assert_never
 
@@ -34,6 +33,7 @@ from holdfast.plan.entry import (
     Rules,
     Withdraw,
 )
+from holdfast.plan.slots import replace
 
 IDLE = timedelta(hours=12)  # the longest time between two looks at an entry
 CLOCK_TOLERANCE = timedelta(minutes=1)  # further back than this, the clock was set (K23)
@@ -160,7 +160,7 @@ def fetch_due(entry: Entry, at: datetime, rules: Rules = USUAL_RULES) -> datetim
     staple = kept(entry, at, rules)
     due = at
     if staple is not None:
-        due = freshness.refresh_at(staple, rules.freshness, early=entry.early)
+        due = freshness.refresh_at(staple, rules.freshness, early=entry.early, key=entry.key)
         if rules.recheck is not None:
             last = entry.answered_at or staple.verified_at
             due = min(due, _unless_set_back(last + rules.recheck, last, at))
@@ -306,7 +306,8 @@ def _held(
             well = Holder(
                 name=holder.name, given=action.staple, given_at=at, patient=holder.patient
             )
-            return replace(entry.with_holder(well), told=told)
+            after = entry.with_holder(well)
+            return after if told is entry.told else replace(after, told=told)
         case Withdraw(), None:
             empty = replace(
                 holder, given=Given.NOTHING, given_at=at, busy=False, next_withdraw=None

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from datetime import timedelta
 
 from holdfast.plan.entry import STORE, Entry, Holder
+from holdfast.plan.slots import replace
 from holdfast.seams import StapledServer, patient, stops_early
 from holdfast.services.inventory import Kept
 

@@ -11,7 +11,6 @@ import gc
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from datetime import datetime
 
 from holdfast.errors import Rejected, StoreError
@@ -20,6 +19,7 @@ from holdfast.ocsp.response import Response
 from holdfast.ocsp.staple import Staple
 from holdfast.ocsp.verify import verify
 from holdfast.plan.entry import STORE, Entry, Given, Holder
+from holdfast.plan.slots import replace
 from holdfast.seams import Clock, Store, read_at_once
 
 _log = logging.getLogger("holdfast.keeper")
@@ -40,8 +40,11 @@ async def loaded(
     return [_proved(one, await _claim(store, one), clock, policy) for one in entries]
 
 
-def taken_up(entry: Entry, from_store: Entry) -> Entry:
-    """`entry` with what was loaded, unless it came to a staple or to saving meanwhile."""
+def taken_up(entry: Entry, from_store: Entry, *, was: Entry | None = None) -> Entry:
+    """`entry` with what was loaded, unless it came to a staple or to saving meanwhile. `was`: the
+    entry that it was loaded for."""
+    if entry is was:
+        return from_store
     mine, its = entry.holder(STORE), from_store.holder(STORE)
     if entry.staple is not None or mine is None or mine.busy or its is None:
         return entry
