@@ -18,7 +18,7 @@ _Slots = tuple[tuple[str, Callable[[Any], Any], Callable[[Any, Any], None]], ...
 
 def replace(value: _Value, /, **changes: Any) -> _Value:
     """`value` with `changes`. `TypeError` for a field that it has not."""
-    kind = type(value)
+    kind: type[Any] = type(value)
     made: _Value = object.__new__(kind)
     for name, get, put in _slots(kind):
         put(made, changes.pop(name) if name in changes else get(value))
