@@ -14,6 +14,7 @@ from holdfast.net.http_connection import Connection
 if TYPE_CHECKING:
     from holdfast.net.answer_server import AnswerServer
 
+_UNKNOWN = -1, None
 _log = logging.getLogger("holdfast.net.http_server")
 
 
@@ -24,7 +25,7 @@ class AnswerConnection(Connection):
         super().__init__(server)
         self._answers = server
         self._second = -1
-        self._messages = 0
+        self._messages = self._completed = 0
 
     def data_received(self, data: bytes) -> None:
         between = (
@@ -45,26 +46,36 @@ class AnswerConnection(Connection):
         line, _, block = data.partition(b" HTTP/1.1\r\n")
         reply = None
         try:
-            if block in server.gets:
+            stays = server.gets.get(block)
+            if stays is not None:
                 if line[:4] == b"GET ":
                     reply = server.quick.get(line, self._peer)
             else:
                 head, blank, body = block.partition(b"\r\n\r\n")
-                if blank and server.posts.get(head) == len(body) and line[:5] == b"POST ":
+                length, stays = server.posts.get(head, _UNKNOWN)
+                if blank and length == len(body) and line[:5] == b"POST ":
                     reply = server.quick.post(line, body, self._peer)
         except Exception:
             _log.exception("a bug in answering %r", line[:200])
+        if reply is not None and not stays:
+            self._out.append(server.begun_last + reply)
+            self._close()
+            return
         if reply is not None:
             self._transport.write(server.begun + reply)
             if self._second != server.second:  # to the second is near enough
                 self._second = server.second
                 self._deadline.set(self._limits.idle_seconds)
             return
-        self._messages = 0
+        self._messages = self._completed = 0
         super().data_received(data)
-        if self._messages == 1 and self._stage == "idle" and not self._ended:
+        if self._messages == self._completed == 1:
             server.learn(data, self._headers)
 
     def on_message_begin(self) -> None:
         self._messages += 1
         super().on_message_begin()
+
+    def on_message_complete(self) -> None:
+        self._completed += 1
+        super().on_message_complete()

@@ -3,9 +3,9 @@
 Nearly all requests of OCSP clients repeat a handful of header blocks, byte for byte. A block that
 llhttp has read, and that asks for nothing special, is remembered; a later request made of a
 request line and that very block is then known to be whole and plain. Laws: only what the general
-reader (`http_connection`) has read is remembered, and only what says nothing beyond "another
-request on a connection that stays"; everything else goes to the general reader; what is remembered
-is bounded in number, bytes and per second. RFC 9112 2, 9.3.
+reader (`http_connection`) has read is remembered, and only what says nothing beyond how long a
+body is and whether the connection stays; everything else goes to the general reader; what is
+remembered is bounded in number, bytes and per second. RFC 9112 2, 9.3.
 """
 
 from __future__ import annotations
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 MAX_BLOCKS = 256  # header blocks that are remembered, for each method
 MAX_BLOCK = 1024  # bytes of one
 LEARNED_A_SECOND = 16  # a crowd whose every request has other headers costs no more than this
-_STAYS = b"keep-alive"
 _SPEAKING = frozenset((b"expect", b"if-none-match", b"transfer-encoding", b"upgrade"))
 
 
@@ -52,14 +51,17 @@ class AnswerServer(Server):
     ) -> None:
         super().__init__(handler, limits=limits or Limits(), clock=clock or SystemClock())
         self.quick = quick
-        self.gets: set[bytes] = set()
-        """Blocks of GET: from the end of the request line to the end of the request."""
-        self.posts: dict[bytes, int] = {}
-        """Blocks of POST, without the last blank line, and the Content-Length in each."""
+        self.gets: dict[bytes, bool] = {}
+        """Blocks of GET, from the end of the request line to the end of the request, and whether
+        the connection stays after it."""
+        self.posts: dict[bytes, tuple[int, bool]] = {}
+        """Blocks of POST, without the last blank line; the Content-Length in each, and the same."""
         self.second = 0
         """Counts the seconds in which something came."""
         self.begun = b""
         """Status line and Date of every quick reply of this second."""
+        self.begun_last = b""
+        """The same of the last reply on a connection."""
         self.until = float("-inf")
         self._learned = 0
 
@@ -69,22 +71,26 @@ class AnswerServer(Server):
     def tick(self, now: float) -> None:
         """`now`, the loop's time, has come to `until`."""
         self.begun = b"HTTP/1.1 200 OK\r\n" + self.date_line(now)
+        self.begun_last = self.begun + b"Connection: close\r\n"
         self.until = self._date_until
         self.second += 1
         self._learned = 0
         self.quick.tick(int(self._clock.now().timestamp()))
 
     def learn(self, data: bytes, headers: list[tuple[bytes, bytes]]) -> None:
-        """Remember the header block of `data`, one whole request that was read to `headers` and
-        after which the connection stays."""
+        """Remember the header block of `data`, one whole request that was read to `headers`."""
         line, version, block = data.partition(b" HTTP/1.1\r\n")
         head, blank, body = block.partition(b"\r\n\r\n")
         if not version or not blank or len(block) - len(body) > MAX_BLOCK:
             return
-        length = -1
+        length, stays = -1, True
         for name, value in headers:
-            if name in _SPEAKING or (name == b"connection" and value.lower() != _STAYS):
+            if name in _SPEAKING:
                 return
+            if name == b"connection":
+                if value.lower() not in (b"close", b"keep-alive"):
+                    return
+                stays = stays and value.lower() != b"close"
             if name == b"content-length":
                 length = int(value)
         if self._learned >= LEARNED_A_SECOND:
@@ -94,11 +100,11 @@ class AnswerServer(Server):
                 return
             if len(self.gets) >= MAX_BLOCKS:
                 self.gets.clear()
-            self.gets.add(block)
+            self.gets[block] = stays
         elif line.startswith(b"POST /"):
             if length != len(body):
                 return
             if len(self.posts) >= MAX_BLOCKS:
                 self.posts.clear()
-            self.posts[head] = length
+            self.posts[head] = length, stays
         self._learned += 1
