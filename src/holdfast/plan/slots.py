@@ -9,7 +9,6 @@ an argument of `__init__`; `__post_init__` is not run, so it may only fill in wh
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
 from typing import Any, TypeVar
 
 _Value = TypeVar("_Value")
@@ -18,16 +17,19 @@ _Slots = tuple[tuple[str, Callable[[Any], Any], Callable[[Any, Any], None]], ...
 
 def replace(value: _Value, /, **changes: Any) -> _Value:
     """`value` with `changes`. `TypeError` for a field that it has not."""
-    kind: type[Any] = type(value)
+    kind = type(value)
     made: _Value = object.__new__(kind)
-    for name, get, put in _slots(kind):
+    for name, get, put in _KNOWN.get(kind) or _slots(kind):
         put(made, changes.pop(name) if name in changes else get(value))
     if changes:
         raise TypeError(f"{kind.__name__} has no field {', '.join(changes)}")
     return made
 
 
-@cache
+_KNOWN: dict[type, _Slots] = {}
+
+
 def _slots(kind: type) -> _Slots:
     descriptors = [(name, vars(kind)[name]) for name in kind.__slots__]  # type: ignore[attr-defined]
-    return tuple((name, one.__get__, one.__set__) for name, one in descriptors)
+    found = tuple((name, one.__get__, one.__set__) for name, one in descriptors)
+    return _KNOWN.setdefault(kind, found)
