@@ -3,7 +3,7 @@
 One certificate, no extensions, no signature: up to its serial such a request about a certificate
 of one CA is always the same bytes but for the lengths in it, which the serial's length decides.
 Law: what is recognised here the general reader (`request.Request`) reads to the same values, and
-whatever is not goes to it (`tests/property/test_quick.py`). RFC 6960 4.1.1, RFC 9919 3.1.
+whatever is not goes to it (`tests/unit/ocsp/test_quick_request.py`). RFC 6960 4.1.1, RFC 9919 3.1.
 """
 
 from __future__ import annotations
