@@ -59,6 +59,7 @@ __all__ = [
     "objection",
     "read_request",
     "refusal",
+    "window",
     "with_every_hash",
 ]
 
@@ -166,14 +167,11 @@ def answer(
     if why:
         return refusal(ResponseStatus.tryLater, why)
     now = at.astimezone(UTC).replace(microsecond=0)
-    ends = signer.certificate.not_after
-    if not signer.is_issuer:  # what the issuer delegates ends with it (V2)
-        ends = min(ends, signer.issuer.not_after)
-    next_update = min(now + rules.validity, ends)
-    this_update = max(now - rules.backdate, signer.certificate.not_before)
+    this_update, next_update = window(signer, rules=rules, at=at)
     if next_update <= this_update:
         return refusal(
-            ResponseStatus.tryLater, f"{signer.certificate.subject} or its issuer ends at {ends}"
+            ResponseStatus.tryLater,
+            f"{signer.certificate.subject} or its issuer ends at {next_update}",
         )
     singles: list[SingleResponse] = []
     extended = False
@@ -199,6 +197,16 @@ def answer(
         made_at=at,
         requestor="" if asking is None else asking.subject,
     )
+
+
+def window(signer: Signer, *, rules: Rules, at: datetime) -> tuple[datetime, datetime]:
+    """(thisUpdate, nextUpdate) of what `signer` signs at `at`; no window where the second is not
+    after the first (R15, R30)."""
+    now = at.astimezone(UTC).replace(microsecond=0)
+    ends = signer.certificate.not_after
+    if not signer.is_issuer:  # what the issuer delegates ends with it (V2)
+        ends = min(ends, signer.issuer.not_after)
+    return max(now - rules.backdate, signer.certificate.not_before), min(now + rules.validity, ends)
 
 
 def _told(

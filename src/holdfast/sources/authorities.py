@@ -6,7 +6,7 @@ CA says of another's certificate. Nobody's CertID is `unauthorized` (RFC 9919 3.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
 from holdfast.ocsp import der
@@ -17,11 +17,10 @@ from holdfast.plan.answering import Answer, read_request, refusal
 
 
 class Answering(Protocol):
-    """One CA's answers."""
+    """One CA's answers; `answer_now` as well where it need not wait
+    (`services.responder_mounts.Answering`)."""
 
-    def answer_now(self, data: bytes, /) -> Answer | None: ...
-
-    async def answer_bytes(self, data: bytes, /) -> Answer: ...
+    def answer_bytes(self, data: bytes, /) -> Awaitable[Answer]: ...
 
 
 class Authorities:
@@ -41,7 +40,10 @@ class Authorities:
     def answer_now(self, data: bytes, /) -> Answer | None:
         """See `services.responder.Answering`."""
         found = self._of(data)
-        return found if isinstance(found, Answer) else found.answer_now(data)
+        if isinstance(found, Answer):
+            return found
+        now: Callable[[bytes], Answer | None] | None = getattr(found, "answer_now", None)
+        return None if now is None else now(data)
 
     async def answer_bytes(self, data: bytes, /) -> Answer:
         """See `services.responder.Answering`."""

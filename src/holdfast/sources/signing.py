@@ -20,6 +20,7 @@ from holdfast.ocsp.statuses import GOOD, CertificateStatus, ResponseStatus, Revo
 from holdfast.plan.answering import Answer, Detail, Rules, answer, read_request, refusal
 from holdfast.plan.choosing import choose
 from holdfast.seams import Clock, Ledger, LedgerEntry
+from holdfast.sources.quick_signing import QuickSigning
 from holdfast.sources.signer_pool import BoundedPool
 from holdfast.sources.signers import Choice, Signers
 
@@ -74,6 +75,7 @@ class Signing:
         self._choice: Choice | None = None
         self._generation = -1
         self._given: dict[bytes, _Held] = {}
+        self._quick = QuickSigning(self._rules)
 
     @property
     def signer(self) -> Signer:
@@ -131,17 +133,28 @@ class Signing:
                 return refusal(ResponseStatus.tryLater, error.message)
         if choice.signer.blocking and len(choice.able) == 1:
             return None
-        request = read_request(data)
-        if isinstance(request, Answer):
-            return request
-        signer = _preferred(choice, request, at)
-        if signer.blocking:
-            return None
-        certids = self._ours(request)
         try:
+            plain = self._quick.read(data)
+            if plain is not None and not choice.objection and not choice.signer.blocking:
+                entry = self._ledger.entry(plain.serial)
+                given = self._quick.answer(plain, entry, choice.signer, at)
+                if given is not None:
+                    self._note(given, choice.signer)
+                    if self._keep and not plain.nonce:
+                        self._keep_it(given, data, (plain.serial,), (entry,))
+                    return given
+            request = read_request(data)
+            if isinstance(request, Answer):
+                return request
+            signer = _preferred(choice, request, at)
+            if signer.blocking:
+                return None
+            certids = self._ours(request)
             word = self._word(tuple(one.serial for one in certids))
         except StoreError as error:
             return refusal(ResponseStatus.tryLater, error.message)
+        if len(certids) == 1:
+            self._quick.learn(data, request)
         given = self._sign(request, dict(zip(certids, word, strict=True)), signer, at)
         return self._done(given, request, word, signer, data)
 
@@ -225,25 +238,29 @@ class Signing:
         """Note what was signed, and keep it when it may be given again."""
         if given.response_status is not ResponseStatus.successful:
             return given
-        if self._audit is not None:
-            self._audit(given, signer)
-        made, begin, end = given.made_at, given.this_update, given.next_update
+        self._note(given, signer)
         if (
             self._keep
-            and made is not None
-            and begin is not None
-            and end is not None
             and not request.extensions
             and request.signature is None
             and len(data) <= MAX_HELD_REQUEST
             and len(word) == len(request.singles)
         ):
-            if len(self._given) >= self._keep:
-                self._given.clear()
             serials = tuple(single.certid.serial for single in request.singles)
-            until = made + (end - begin) / 100
-            self._given[data] = _Held(given, serials, word, made, until)
+            self._keep_it(given, data, serials, word)
         return given
+
+    def _note(self, given: Answer, signer: Signer) -> None:
+        if self._audit is not None:
+            self._audit(given, signer)
+
+    def _keep_it(self, given: Answer, data: bytes, serials: tuple[int, ...], word: Word) -> None:
+        made, begin, end = given.made_at, given.this_update, given.next_update
+        if made is None or begin is None or end is None:
+            return
+        if len(self._given) >= self._keep:
+            self._given.clear()
+        self._given[data] = _Held(given, serials, word, made, made + (end - begin) / 100)
 
 
 def _preferred(choice: Choice, request: Request, at: datetime) -> Signer:

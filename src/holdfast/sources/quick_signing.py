@@ -1,0 +1,170 @@
+"""Answers to plain requests, put together from parts: what most clients ask, as fast as the key.
+
+Plain is a request about one certificate of the CA with at most a nonce; its shape (all of it but
+serial and nonce) is learned when the general reader has read one. Law: the answer is octet for
+octet what `plan.answering.answer` gives, or there is none here (`test_quick_signing.py`).
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
+
+from holdfast.ocsp.certid import CertID
+from holdfast.ocsp.extension import encode_extensions, nonce_extension
+from holdfast.ocsp.request import Request
+from holdfast.ocsp.response import SingleResponse, encode_certificate_status
+from holdfast.ocsp.sign import Signer
+from holdfast.ocsp.statuses import GOOD, CertificateStatus, ResponseStatus, Revoked
+from holdfast.ocsp.template import Moment, Template
+from holdfast.plan.answering import Answer, window
+from holdfast.plan.rules import Nonces, Rules, SignedRequests
+from holdfast.seams import LedgerEntry
+
+MAX_SHAPES = 1024  # hashes, times lengths of serials, times lengths of nonces, as clients have them
+_SECOND = timedelta(seconds=1)
+_NEVER = datetime.min.replace(tzinfo=UTC)
+_GOOD = encode_certificate_status(GOOD)
+
+
+class Shape(NamedTuple):
+    """A plain request without its serial and nonce. `nonce`: what stands before the nonce in an
+    answer's extensions, b"" when there is none; `certid`: of any serial."""
+
+    serial_length: int
+    length: int
+    between: bytes
+    nonce_length: int
+    nonce: bytes
+    certid: CertID
+
+
+class Plain(NamedTuple):
+    """What a plain request asks. `octets`: the serial's, as in its INTEGER."""
+
+    shape: Shape
+    octets: bytes
+    serial: int
+    nonce: bytes
+
+
+class QuickSigning:
+    """Reads plain requests and answers them for one CA, as `rules` have it."""
+
+    def __init__(self, rules: Rules) -> None:
+        self._rules = rules
+        self._able = (
+            rules.signed_requests is not SignedRequests.REQUIRED
+            and rules.ca_revoked is None
+            and rules.archive_cutoff is None
+        )
+        self._echoed = rules.nonces is Nonces.ECHOED
+        self._shapes: dict[bytes, Shape] = {}
+        self._splits: list[int] = []
+        self._signer: Signer | None = None
+        self._since = self._until = _NEVER
+        self._window: tuple[datetime, datetime] = _NEVER, _NEVER
+        self._templates: dict[tuple[str, bool], Template] = {}
+        self._moments: dict[tuple[str, bool], Moment] = {}
+
+    def read(self, data: bytes) -> Plain | None:
+        """What `data` asks, when its shape is known."""
+        for split in self._splits:
+            shape = self._shapes.get(data[:split])
+            if shape is None:
+                continue
+            after = split + shape.serial_length
+            nonce_at = after + len(shape.between)
+            if len(data) != shape.length or data[after:nonce_at] != shape.between:
+                return None
+            octets = data[split:after]
+            first = octets[0]
+            if first >= 0x80 or (first == 0 and (len(octets) == 1 or octets[1] < 0x80)):
+                return None  # zero, negative or not DER: not plain
+            return Plain(shape, octets, int.from_bytes(octets, "big"), data[nonce_at:])
+        return None
+
+    def learn(self, data: bytes, request: Request) -> None:
+        """Know requests of this shape from now on, if `request`, read from `data`, is plain and
+        about a certificate of the CA."""
+        if not self._able or len(request.singles) != 1 or request.signature is not None:
+            return
+        certid, nonce = request.singles[0].certid, request.nonce
+        if certid.serial <= 0 or Request.build(certid, nonce=nonce).encode() != data:
+            return
+        octets = certid.serial.to_bytes(certid.serial.bit_length() // 8 + 1, "big")
+        certid_der = certid.encode()
+        split = data.index(certid_der) + len(certid_der) - len(octets)
+        size = 0 if nonce is None else len(nonce)
+        told = b"" if nonce is None else encode_extensions(1, (nonce_extension(nonce),))
+        if len(self._shapes) >= MAX_SHAPES:
+            self._shapes.clear()
+            self._splits.clear()
+        self._shapes[data[:split]] = Shape(
+            len(octets),
+            len(data),
+            data[split + len(octets) : len(data) - size],
+            size,
+            told[: len(told) - size],
+            certid,
+        )
+        if split not in self._splits:
+            self._splits.append(split)
+
+    def answer(
+        self, plain: Plain, entry: LedgerEntry | None, signer: Signer, at: datetime
+    ) -> Answer | None:
+        """The answer to `plain`, about which the ledger says `entry`, signed by `signer`, which is
+        fit to sign at `at`; None: there is more to it, ask in general."""
+        if entry is None:
+            return None
+        certificate_status: CertificateStatus = GOOD
+        encoded = _GOOD
+        if entry.revoked_at is not None:
+            if self._rules.tell:
+                return None
+            certificate_status = Revoked(entry.revoked_at, entry.reason)
+            encoded = encode_certificate_status(certificate_status)
+        if signer is not self._signer or not self._since <= at < self._until:
+            self._begin(signer, at)
+        this_update, next_update = self._window
+        if next_update <= this_update:
+            return None
+        asked = plain.shape.certid
+        kind = asked.hash_algorithm, asked.null_parameters
+        moment = self._moments.get(kind) or self._moment(kind)
+        nonced = self._echoed and plain.shape.nonce_length > 0
+        extensions = plain.shape.nonce + plain.nonce if nonced else b""
+        certid = CertID(asked[0], asked[1], asked[2], plain.serial, asked[4])
+        return Answer(
+            moment.respond(plain.octets, encoded, extensions),
+            ResponseStatus.successful,
+            this_update,
+            next_update,
+            nonced,
+            (SingleResponse(certid, certificate_status, this_update, next_update),),
+            "",
+            at,
+        )
+
+    def _begin(self, signer: Signer, at: datetime) -> None:
+        """Another second, or another signer."""
+        if signer is not self._signer:
+            self._templates.clear()
+            self._signer = signer
+        self._since = at.replace(microsecond=0)
+        self._until = self._since + _SECOND
+        self._window = window(signer, rules=self._rules, at=at)
+        self._moments.clear()
+
+    def _moment(self, kind: tuple[str, bool]) -> Moment:
+        template = self._templates.get(kind)
+        if template is None:
+            assert self._signer is not None
+            template = Template(self._signer, (kind[0],), null_parameters=kind[1])
+            self._templates[kind] = template
+        this_update, next_update = self._window
+        made = self._moments[kind] = template.moment(
+            produced_at=self._since, this_update=this_update, next_update=next_update
+        )
+        return made
