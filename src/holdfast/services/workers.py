@@ -293,6 +293,10 @@ class Workers:
                 with contextlib.suppress(OSError):
                     os.close(end)
             self._selector.close()
+            kept = {id(one) for bound in generation.bound for one in bound.sockets}
+            for one in (one for g in self._generations for b in g.bound for one in b.sockets):
+                if id(one) not in kept:
+                    one.close()  # else clients would wait on it when its own workers have ended
             plan = generation.plan
             worker = Worker(number, plan.workers, self._tallies.tally(row), self._tallies)
             run_worker(
@@ -381,7 +385,7 @@ class Workers:
 
 
 def _address(place: Place) -> tuple[object, ...]:
-    return place.host, place.port, place.path, place.given
+    return place.host, place.port, place.path, place.given, place.purpose
 
 
 def _by_address(bound: Sequence[Bound]) -> dict[tuple[object, ...], list[Bound]]:
