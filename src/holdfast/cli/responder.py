@@ -53,6 +53,25 @@ WITH_CONFIG = frozenset({"config", "listen", "workers", "lint_only", "as_json"})
     help="Answers signed elsewhere: a file of base64 lines, or a directory; no key is needed.",
 )
 @click.option(
+    "--store", type=click.Path(dir_okay=False), help="Answers that `holdfast presign` signs ahead."
+)
+@click.option(
+    "--hash",
+    "hashes",
+    type=click.Choice(["sha1", "sha256", "sha384", "sha512"]),
+    multiple=True,
+    default=("sha1",),
+    show_default="sha1",
+    help="How the CertIDs in the store are made; requests by others are signed when asked.",
+)
+@click.option(
+    "--delay",
+    type=DURATION,
+    default="1m",
+    show_default=True,
+    help="The store is used while it was compared with the ledger within that time.",
+)
+@click.option(
     "--listen",
     type=HOST_PORT,
     default="127.0.0.1:8888",
@@ -119,6 +138,9 @@ def responder(
     crl_issuers: tuple[Input, ...],
     crl_unlisted: Literal["good", "unauthorized"],
     responses: str | None,
+    store: str | None,
+    hashes: tuple[str, ...],
+    delay: timedelta,
     listen: HostPort,
     prefix: str,
     validity: timedelta,
@@ -148,7 +170,7 @@ def responder(
             return _configured(config, names, where, workers)
 
     else:
-        given = _given_ca(
+        given = given_ca(
             ca=ca,
             signer=signer,
             key=key,
@@ -167,6 +189,9 @@ def responder(
             responder_id=responder_id,
             pss=pss,
         )
+        if store is not None:
+            _refuse_signed_already(given)
+            given = replace(given, store=store, hashes=hashes, delay=delay)
 
         def read(names: Sequence[str] = ()) -> Service:
             return _of_options(given, names, listen, workers, max_age)
@@ -174,6 +199,16 @@ def responder(
     if lint_only:
         return check(read(), as_json=as_json)
     return run(read, as_json=as_json)
+
+
+def _refuse_signed_already(given: GivenCA) -> None:
+    from holdfast.errors import OperatorError
+
+    if given.responses is not None:
+        raise OperatorError(
+            "--store beside --responses: nothing is signed ahead of what is signed already",
+            hint="leave --store out, or give a ledger instead of --responses",
+        )
 
 
 def _is_given(ctx: click.Context, name: str) -> bool:
@@ -234,7 +269,7 @@ def _of_options(
     )
 
 
-def _given_ca(
+def given_ca(
     *,
     ca: Input | None,
     signer: Input | None,
