@@ -140,14 +140,17 @@ class HotReplies:
         return None if given is None else self._rest(given, "GET" if line else "POST", peer)
 
     def _rest(self, given: Answer, method: str, peer: str) -> Rest:
-        self._row[self._live] += 1
         if given.response_status is not ResponseStatus.successful:
+            self._row[self._live] += 1
             self._refusals.tell(given, method=method, peer=peer)
             return uncacheable(given.der), self._at[given.response_status.name]
         singles = given.singles
         for single in singles[1:]:
             self._row[self._at[single.certificate_status.text]] += 1
-        said = self._at[singles[0].certificate_status.text] if singles else self._at["good"]
+        said = self._live  # of one who does not tell what the answer says, as `Responder` counts it
+        if singles:
+            self._row[self._live] += 1
+            said = self._at[singles[0].certificate_status.text]
         if given.nonced or given.next_update is None or given.this_update is None:
             return uncacheable(given.der), said
         begins, ends = _epoch(given.this_update), _epoch(given.next_update)

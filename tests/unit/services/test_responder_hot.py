@@ -1,0 +1,257 @@
+"""The quick way through the responder says what the general one says, and what it keeps it forgets
+in time (R21 to R25, R32)."""
+
+from __future__ import annotations
+
+import asyncio
+from base64 import b64encode
+from dataclasses import replace
+from datetime import timedelta
+from urllib.parse import quote
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from holdfast.errors import Malformed
+from holdfast.net.http_message import Reply, Request
+from holdfast.ocsp.certid import CertID
+from holdfast.ocsp.http import decode_get_path
+from holdfast.ocsp.response import SingleResponse
+from holdfast.ocsp.statuses import GOOD, ResponseStatus
+from holdfast.plan.answering import Answer, refusal
+from holdfast.seams import HeldAnswer
+from holdfast.services import responder_hot
+from holdfast.services.responder import Responder
+from holdfast.services.responder_hot import plain_request
+from holdfast.services.responder_mounts import Mounts
+from support.clock import START, FakeClock
+
+NOW = int(START.timestamp())
+ASKED = b"0\x03\x02\x01\x05"
+LINE = b"GET /" + quote(b64encode(ASKED), safe="").encode()
+SINGLES = (SingleResponse(CertID("sha1", b"", b"", 5), GOOD, START),)
+LIVE = Answer(
+    b"live", ResponseStatus.successful, START, START + timedelta(hours=5), singles=SINGLES
+)
+
+
+class Live:
+    """Answers now."""
+
+    def __init__(self, given: Answer | None = LIVE) -> None:
+        self.given = given
+        self.asked: list[bytes] = []
+
+    def answer_now(self, data: bytes, /) -> Answer | None:
+        self.asked.append(data)
+        return self.given
+
+    async def answer_bytes(self, data: bytes, /) -> Answer:
+        assert self.given is not None
+        return self.given
+
+
+class Shelf:
+    """A `Shelved` whose answers are set by hand."""
+
+    def __init__(self) -> None:
+        self.generation = 1
+        self.live = Live()
+        self.held = {ASKED: HeldAnswer(b"held", NOW - 60, NOW + 86400)}
+        self.looked = 0
+
+    def tick(self, at: int, /) -> None:
+        self.at = at
+
+    def held_now(self, data: bytes, at: int, /) -> tuple[HeldAnswer, str] | None:
+        self.looked += 1
+        found = self.held.get(data)
+        return None if found is None or at >= found.next_update else (found, "good")
+
+    async def answer_bytes(self, data: bytes, /) -> Answer:
+        return await self.live.answer_bytes(data)
+
+
+def responder(answering: object, **how: object) -> Responder:
+    made = Responder(answering, clock=FakeClock(), **how)  # type: ignore[arg-type]
+    made.hot.tick(NOW)
+    return made
+
+
+def as_reply(rest: bytes | None) -> tuple[dict[bytes, bytes], bytes]:
+    assert rest is not None
+    head, _, body = rest.partition(b"\r\n\r\n")
+    pairs = (line.split(b": ", 1) for line in head.split(b"\r\n"))
+    return {name.lower(): value for name, value in pairs}, body
+
+
+def general(made: Responder, method: str, target: bytes, body: bytes = b"") -> Reply:
+    return asyncio.run(made.handle(Request(method, target, [], body, "1.1", "::1")))
+
+
+@pytest.mark.parametrize(
+    "answering",
+    [
+        Shelf(),
+        Live(),
+        Live(replace(LIVE, nonced=True)),
+        Live(refusal(ResponseStatus.tryLater, "busy")),
+        Live(replace(LIVE, next_update=START + timedelta(seconds=90))),
+    ],
+)
+def test_both_ways_say_the_same(answering: object) -> None:
+    """R21, R22."""
+    made = responder(answering)
+    for quick, slow in (
+        (made.hot.get(LINE, "::1"), general(made, "GET", LINE[4:])),
+        (made.hot.post(b"POST /", ASKED, "::1"), general(made, "POST", b"/", ASKED)),
+    ):
+        headers, body = as_reply(quick)
+        length = headers.pop(b"content-length")
+        assert body == slow.body
+        assert length == str(len(body)).encode()
+        assert headers == {name.lower(): value for name, value in slow.headers}
+    assert sum(made.answered.values()) == 4
+    assert made.tally.read()["live"] == (0 if isinstance(answering, Shelf) else 4)
+    assert made.tally.read()["get"] == made.tally.read()["post"] == 2
+
+
+def test_a_kept_reply_costs_no_look_and_is_forgotten_at_a_commit() -> None:
+    """R32: the very next request after a commit is answered by what was committed."""
+    shelf = Shelf()
+    made = responder(shelf)
+    for _ in range(3):
+        assert as_reply(made.hot.get(LINE, "::1"))[1] == b"held"
+        assert as_reply(made.hot.post(b"POST /", ASKED, "::1"))[1] == b"held"
+    assert shelf.looked == 1
+    shelf.held[ASKED] = HeldAnswer(b"revoked now", NOW, NOW + 86400)
+    shelf.generation += 1
+    assert as_reply(made.hot.get(LINE, "::1"))[1] == b"revoked now"
+    assert as_reply(made.hot.post(b"POST /", ASKED, "::1"))[1] == b"revoked now"
+
+
+def test_max_age_stays_true_to_the_second() -> None:
+    """R21: a kept reply's max-age ends before nextUpdate, however old the reply is."""
+    shelf = Shelf()
+    made = responder(shelf, max_age=timedelta(seconds=100))
+    shelf.held[ASKED] = HeldAnswer(b"held", NOW - 60, NOW + 110)
+    seen = []
+    for at in range(NOW, NOW + 110):
+        made.hot.tick(at)
+        headers, _ = as_reply(made.hot.get(LINE, "::1"))
+        seen.append(int(headers[b"cache-control"].split(b"=")[1].split(b",")[0]))
+    assert seen == [min(100, 109 - passed) for passed in range(110)]
+    made.hot.tick(NOW + 110)
+    assert as_reply(made.hot.get(LINE, "::1"))[1] == b"live"  # it has ended
+
+
+def test_what_is_live_is_never_kept() -> None:
+    live = Live()
+    made = responder(live)
+    for _ in range(3):
+        made.hot.get(LINE, "::1")
+    assert live.asked == [ASKED] * 3
+
+
+def test_who_has_to_wait_is_asked_the_general_way() -> None:
+    made = responder(Live(None))
+    assert made.hot.get(LINE, "::1") is None
+    assert made.hot.post(b"POST /", ASKED, "::1") is None
+    assert not made.tally.read()
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"GET /",
+        b"GET //" + LINE[5:],
+        LINE + b"?x=1",
+        b"GET /metrics=",
+        b"GET /MAMC@QU",
+        b"GET /" + b64encode(ASKED + bytes(300)),
+        b"GET /other/MAAA",
+    ],
+)
+def test_unusual_paths_are_read_the_general_way(line: bytes) -> None:
+    """R24, R25."""
+    made = responder({"/ocsp": Shelf()}) if b"other" in line else responder(Shelf())
+    assert made.hot.get(line, "::1") is None
+
+
+def test_each_prefix_has_its_own_answers_and_pages_stand_beside() -> None:
+    """R15, R27: the longest prefix wins, and a kept reply is not another CA's."""
+    root, one, inner = Shelf(), Shelf(), Shelf()
+    for shelf, text in ((root, b"root"), (one, b"one"), (inner, b"inner")):
+        shelf.held[ASKED] = HeldAnswer(text, NOW, NOW + 86400)
+    page = Reply(200, b"page")
+    made = responder(
+        {"": root, "/ca": one, "/ca/inner/": inner}, pages={"/MAMC/AQU": lambda _: page}
+    )
+    path = LINE[4:]
+    for _ in range(2):
+        for prefix, text in ((b"", b"root"), (b"/ca", b"one"), (b"/ca/inner", b"inner")):
+            assert as_reply(made.hot.get(b"GET " + prefix + path, ""))[1] == text
+            assert general(made, "GET", prefix + path).body == text
+            for end in (b"/",) if not prefix else (b"", b"/"):
+                assert as_reply(made.hot.post(b"POST " + prefix + end, ASKED, ""))[1] == text
+                assert general(made, "POST", prefix + end, ASKED).body == text
+    one.held[ASKED] = HeldAnswer(b"new", NOW, NOW + 86400)
+    one.generation += 1  # of the second of three
+    assert as_reply(made.hot.get(b"GET /ca" + path, ""))[1] == b"new"
+    assert made.hot.get(b"GET /MAMC/AQU", "") is None
+    assert general(made, "GET", b"/MAMC/AQU").body == b"page"
+    assert general(made, "HEAD", b"/MAMC/AQU").body == b"page"
+    assert general(made, "POST", b"/MAMC/AQU").status == 405
+    with pytest.raises(ValueError, match="two of one prefix"):
+        Mounts({"/a": root, "/a/": one})
+
+
+def test_what_is_kept_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(responder_hot, "KEPT_BYTES", 20_000)
+    shelf = Shelf()
+    made = responder(shelf)
+    for number in range(500):
+        body = b"%06d" % number
+        shelf.held[body] = HeldAnswer(bytes(500), NOW, NOW + 86400)
+        assert made.hot.post(b"POST /", body, "") is not None
+        assert len(made.hot._kept) < 40
+
+
+def test_a_bug_is_internal_error_and_counted() -> None:
+    class Broken(Live):
+        def answer_now(self, data: bytes, /) -> Answer | None:
+            raise RuntimeError("a bug")
+
+    made = responder(Broken())
+    reply = general(made, "POST", b"/", ASKED)
+    assert reply.body == refusal(ResponseStatus.internalError, "").der
+    assert made.tally.read()["bugs"] == 1
+
+
+@given(
+    data=st.binary(min_size=1, max_size=120), spelled=st.integers(0, 3), junk=st.binary(max_size=3)
+)
+def test_law_a_plain_path_is_what_the_general_reader_reads(
+    data: bytes, spelled: int, junk: bytes
+) -> None:
+    """R24."""
+    text = b64encode(data)
+    path = (
+        b"/"
+        + [
+            text,
+            quote(text, safe="").encode(),
+            text.replace(b"+", b"%2b").replace(b"=", b""),
+            text[:-1] + junk,
+        ][spelled]
+    )
+    found = plain_request(path)
+    if found is None:
+        return
+    try:
+        assert decode_get_path(path) == found
+    except Malformed as error:
+        raise AssertionError(path) from error
+    if spelled < 2:
+        assert found == data
