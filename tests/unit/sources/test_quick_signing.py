@@ -88,7 +88,7 @@ RULES = (
 )
 
 
-@settings(max_examples=150)
+@settings(max_examples=100, deadline=None)
 @given(
     serials=st.lists(SERIALS, min_size=2, max_size=6),
     nonces=st.lists(NONCES, min_size=1, max_size=3),
@@ -170,7 +170,7 @@ def test_what_is_not_plain_is_not_learned(odd: Request) -> None:
     assert quick.read(odd.encode()) is None
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(st.data())
 def test_a_mutated_request_is_read_as_the_general_reader_does_or_not_at_all(
     data: st.DataObject,
