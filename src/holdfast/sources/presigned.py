@@ -15,6 +15,7 @@ from typing import Protocol
 from holdfast.errors import StoreError
 from holdfast.ocsp.certid import ca_tag
 from holdfast.ocsp.quick_request import CERTID_AT, QuickRequests
+from holdfast.ocsp.response import Response
 from holdfast.ocsp.statuses import ResponseStatus
 from holdfast.pki.certificate import Certificate
 from holdfast.plan.answering import Answer
@@ -59,6 +60,8 @@ class Presigned:
         within: timedelta | None = None,
     ) -> None:
         self.live = live
+        now: Callable[[bytes], Answer | None] | None = getattr(live, "answer_now", None)
+        self._live_now = now
         self._shelf = shelf
         self._clock = clock
         self._read = QuickRequests(issuers, hash_algorithms).read
@@ -121,20 +124,32 @@ class Presigned:
         said = _SAID.get(held.der[found_at + len(certid)])
         return None if said is None else (held, said)
 
+    # as an `Answering`, where nobody looks into the shelf before: behind another shelf
+
+    def answer_now(self, data: bytes, /) -> Answer | None:
+        held = self._held(data)
+        if held is not None or self._live_now is None:
+            return held
+        return self._live_now(data)
+
     async def answer_bytes(self, data: bytes, /) -> Answer:
-        """As an `Answering` where nobody looks into the shelf before."""
+        return self._held(data) or await self.live.answer_bytes(data)
+
+    # -- below ------------------------------------------------------------------------------
+
+    def _held(self, data: bytes) -> Answer | None:
         held = self.held_now(data, int(self._clock.now().timestamp()))
         if held is None:
-            return await self.live.answer_bytes(data)
+            return None
         der, this_update, next_update = held[0]
+        basic = Response.parse(der).basic
         return Answer(
             der,
             ResponseStatus.successful,
             datetime.fromtimestamp(this_update, UTC),
             datetime.fromtimestamp(next_update, UTC),
+            singles=() if basic is None else tuple(basic.singles),
         )
-
-    # -- below ------------------------------------------------------------------------------
 
     def _is_overruled(self, ca: bytes, serial: bytes) -> bool:
         serials = self._overruled.get(ca, frozenset())
