@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import Protocol, TypeVar
 
 from holdfast.ocsp import der
-from holdfast.ocsp.algorithms import RSA_PSS, AlgorithmIdentifier, read_algorithm
+from holdfast.ocsp.algorithms import AlgorithmIdentifier, read_algorithm
 from holdfast.ocsp.request import Request
 from holdfast.ocsp.request_extensions import PreferredAlgorithm, preferred_algorithms
 from holdfast.pki.certificate import Certificate
@@ -69,9 +69,5 @@ def key_algorithm(certificate: Certificate) -> AlgorithmIdentifier:
 
 
 def _same(wanted: AlgorithmIdentifier, made: AlgorithmIdentifier) -> bool:
-    """Absent parameters ask for nothing: any curve, any PSS; NULL is as good as absent."""
-    if wanted.oid != made.oid:
-        return False
-    if wanted.parameters in (b"", der.NULL_DER):
-        return wanted.oid != RSA_PSS or wanted.parameters == b""
-    return wanted.parameters == made.parameters
+    """Absent parameters ask for nothing: any curve, any PSS."""
+    return wanted.oid == made.oid and wanted.parameters in (b"", made.parameters)

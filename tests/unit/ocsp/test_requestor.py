@@ -20,7 +20,7 @@ from holdfast.ocsp.requestor import Proved, Unproved, requestor_of
 from holdfast.pki.certificate import Certificate
 from holdfast.pki.issue import KEY_USAGE, Authority, Extra, Issued
 from support.messages import signed_request
-from support.pki import AT, BEGIN, a_root, a_server, an_intermediate
+from support.pki import AT, BEGIN, a_root, a_server, an_intermediate, resigned
 
 CA = a_root("Clients' Root")
 BETWEEN = an_intermediate(CA, "Clients' Issuing CA")
@@ -202,6 +202,19 @@ def test_certificates_that_cannot_be_read_are_passed_over() -> None:
     many = (b"\x30\x00", b"\x30\x03\x02\x01\x00", *signed.signature.certificates)
     with_junk = replace(signed, signature=replace(signed.signature, certificates=many))
     assert asked_by(with_junk) == Proved(CLIENT.certificate)
+
+
+def test_certificates_whose_keys_cannot_be_read_are_passed_over() -> None:
+    """They bear the right name: their keys are asked for nothing."""
+    key_in = CLIENT.certificate.spki_der
+    unreadable = der.sequence(der.sequence(der.encode_oid("1.2.3.4")), der.encode_bit_string(b"k"))
+    broken = Certificate(resigned(CLIENT.certificate, CA.key, spki=unreadable))
+    assert not broken.has_readable_key
+    assert broken.spki_der != key_in
+    sent = (broken, CLIENT.certificate)
+    assert asked_by(signed_request(ASKED, CLIENT, certificates=sent)) == Proved(CLIENT.certificate)
+    why = refused(signed_request(ASKED, CLIENT, certificates=(broken,)))
+    assert "no certificate with the requestorName" in why
 
 
 def test_the_helper_signs_as_signers_do() -> None:

@@ -92,13 +92,15 @@ def test_the_kind_of_key_may_be_preferred_too() -> None:
     assert choose(ALL, asking(mixed), at=AT) is RSA  # nobody: our own first
 
 
-def test_parameters_absent_or_null_are_the_same_wish_and_pss_is_not_pkcs1() -> None:
+def test_absent_parameters_ask_for_nothing_and_pss_is_not_pkcs1() -> None:
     absent = PreferredAlgorithm(AlgorithmIdentifier(RSA.algorithm.oid))
     assert choose((ED, RSA), asking(absent), at=AT) is RSA
     any_pss = PreferredAlgorithm(AlgorithmIdentifier(PSS.algorithm.oid))
     assert choose((RSA, PSS), asking(any_pss), at=AT) is PSS
     salted = PreferredAlgorithm(AlgorithmIdentifier(PSS.algorithm.oid, der.sequence()))
     assert choose((RSA, PSS), asking(salted), at=AT) is RSA
+    exact = PreferredAlgorithm(PSS.algorithm)
+    assert choose((RSA, PSS), asking(exact), at=AT) is PSS
 
 
 def test_red_a_weak_preference_makes_no_weak_answer() -> None:
