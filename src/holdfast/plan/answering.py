@@ -60,7 +60,6 @@ __all__ = [
     "read_request",
     "refusal",
     "window",
-    "with_every_hash",
 ]
 
 
@@ -121,12 +120,6 @@ def read_request(data: bytes) -> Request | Answer:
             ResponseStatus.unauthorized, "the client does not accept basic responses (RFC 6960)"
         )
     return request
-
-
-def with_every_hash(serial: int, issuer: Certificate, hashes: tuple[str, ...]) -> Request:
-    """The request whose answer fits clients of every one of `hashes` (R28): what is asked when an
-    answer is signed ahead."""
-    return Request.build(*(CertID.of(serial, issuer, name) for name in hashes))
 
 
 def objection(request: Request, *, rules: Rules, at: datetime) -> Answer | Certificate | None:

@@ -53,7 +53,6 @@ from holdfast.plan.answering import (
     Told,
     answer,
     read_request,
-    with_every_hash,
 )
 from support.messages import signed_request
 from support.pki import AT, BEGIN, a_root, a_server, a_signer
@@ -359,7 +358,7 @@ def test_r17_two_nonces_are_malformed() -> None:
 )
 @pytest.mark.parametrize("serial", [1, 2])
 def test_r28_one_answer_holds_a_single_for_every_hash(hashes: tuple[str, ...], serial: int) -> None:
-    given_back = given_for(with_every_hash(serial, CA.certificate, hashes))
+    given_back = given_for(Request.build(*(certid(serial, name) for name in hashes)))
     response = Response.parse(given_back.der)
     assert response.basic is not None
     assert [one.certid for one in response.basic.singles] == [certid(serial, h) for h in hashes]
