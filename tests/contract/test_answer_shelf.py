@@ -8,7 +8,6 @@ import os
 import signal
 import subprocess
 import sys
-import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from holdfast.plan import record
 from holdfast.seams import AnswerShelf, HeldAnswer
 from holdfast.stores.answers import FORM_KEY, Answers
 from holdfast.stores.answers_filling import Filling
+from support.apart import apart
 from support.pki import a_root
 
 ONE = a_root("One").certificate
@@ -32,19 +32,6 @@ GOOD = b"\x80\x00"
 
 def value(der: bytes, this_update: int = THEN, next_update: int = LATER) -> bytes:
     return record.HEADER.pack(this_update, next_update, record.SIZE, 2, 1) + GOOD + der
-
-
-def elsewhere(work: Callable[[], None]) -> None:
-    """Do `work` in a process of its own and wait for it; fail when it fails. For a file that this
-    process has not opened: LMDB refuses one that was before the fork."""
-    if not (child := os.fork()):
-        try:
-            work()
-        except BaseException:
-            traceback.print_exc()
-            os._exit(1)
-        os._exit(0)
-    assert os.waitpid(child, 0)[1] == 0
 
 
 Fill = Callable[..., None]
@@ -199,7 +186,7 @@ def test_another_form_and_another_lmdb_file_are_refused_and_left_alone(path: Pat
             transaction.put(FORM_KEY, b"holdfast answers 99")
         env.close()
 
-    elsewhere(newer)
+    apart(newer)
     was = path.read_bytes()
     with pytest.raises(StoreError, match="holdfast answers 99"):
         held(Answers(path), 1)
@@ -214,7 +201,7 @@ def test_another_form_and_another_lmdb_file_are_refused_and_left_alone(path: Pat
         env.close()
 
     assert path.read_bytes() == was
-    elsewhere(foreign)
+    apart(foreign)
     was = path.read_bytes()
     with pytest.raises(StoreError, match="something else"):
         held(Answers(path), 1)
@@ -321,7 +308,7 @@ def test_a_file_limit_is_an_error_that_loses_nothing(path: Path, fill: Fill) -> 
                 )
             assert "disk" in raised.value.hint
 
-    elsewhere(limited)
+    apart(limited)
     shelf = Answers(path)
     assert held(shelf, 1) == GOOD + b"kept"
     assert shelf.count(ca_tag(ONE)) == 1
@@ -339,7 +326,7 @@ def test_appended_in_order_a_response_takes_little_more_than_its_size(path: Path
                 ]
                 filling.write(rows)
 
-    elsewhere(work)
+    apart(work)
     assert path.stat().st_size / 20_000 < 380
 
 

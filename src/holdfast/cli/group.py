@@ -35,6 +35,7 @@ COMMANDS: dict[str, Row] = {
     "staple": Row("control", "staple", "Print the held staple of a certificate (DER)."),
     "withdraw": Row("control", "withdraw", "Take staples away from servers, without the daemon."),
     "responder": Row("responder", "responder", "Answer OCSP for a CA."),
+    "presign": Row("presign", "presign", "Sign a CA's answers ahead, for its responder."),
     "setup": Row("setup", "setup", "Turn stapling on in a server's own configuration, safely."),
     "proxy": Row("proxy", "proxy", "Terminate TLS with staples in front of anything."),
     "fetch": Row("fetch", "fetch", "Ask a responder once; verify; show the timeline."),

@@ -8,7 +8,7 @@ encoder itself, which is asked once for each length that occurs.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
@@ -126,6 +126,33 @@ class Moment:
         before, between = self._envelope.get(lengths) or template.envelope(*lengths)
         response = b"".join((before, tbs, between, signature, template.end))
         return response, len(before) + parts.status_at
+
+    def records(
+        self, rows: Iterable[tuple[bytes, bytes]], head: Callable[[int, int], bytes]
+    ) -> list[tuple[bytes, bytes]]:
+        """For each (serial, certificate_status) of `rows` the serial and the response, with what
+        `head` makes of where its certificate_status begins, and of how long that is, before it."""
+        template = self.template
+        sign, end = template.sign, template.end
+        fronts: dict[tuple[bytes, int, int], tuple[bytes, bytes]] = {}
+        last: tuple[int, bytes] | None = None
+        pieces: tuple[bytes, ...] = ()
+        made = []
+        for serial, certificate_status in rows:
+            shape = len(serial), certificate_status
+            if shape != last:
+                parts = self._parts.get((*shape, 0)) or self._made((*shape, 0))
+                last, pieces, status_at = shape, parts.pieces, parts.status_at
+            tbs = serial.join(pieces)
+            signature = sign(tbs)
+            lengths = certificate_status, len(tbs), len(signature)
+            front = fronts.get(lengths)
+            if front is None:
+                before, between = template.envelope(len(tbs), len(signature))
+                told = head(len(before) + status_at, len(certificate_status))
+                front = fronts[lengths] = told + before, between
+            made.append((serial, b"".join((front[0], tbs, front[1], signature, end))))
+        return made
 
     def _made(self, shape: tuple[int, bytes, int]) -> _Parts:
         """The parts for a serial and response extensions of these lengths."""

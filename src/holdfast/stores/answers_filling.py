@@ -11,9 +11,10 @@ from __future__ import annotations
 import fcntl
 import os
 from collections.abc import Sequence
+from io import BytesIO
 from itertools import islice
 from pathlib import Path
-from typing import IO, Any
+from typing import Any, BinaryIO
 
 import lmdb
 
@@ -30,6 +31,7 @@ from holdfast.stores.answers import (
     length,
     opened,
     told,
+    trouble,
 )
 
 
@@ -37,23 +39,40 @@ class Filling:
     """What is held of `ca` in the file at `path`, open for writing; made if it is not there."""
 
     def __init__(
-        self, path: str | os.PathLike[str], *, ca: Certificate, limit: int = MAX_SHELF
+        self,
+        path: str | os.PathLike[str],
+        *,
+        ca: Certificate,
+        limit: int = MAX_SHELF,
+        locked: bool = True,
     ) -> None:
+        """`locked`: take the right to fill this part; without, another who has it lends it."""
         self.path = Path(path)
         self.ca = ca_tag(ca)
-        self._lock = _locked(self.path, self.ca)
+        self._lock = _locked(self.path, self.ca) if locked else BytesIO()
         try:
             self._env = opened(self.path, readonly=False, limit=limit)
             try:
                 with told(self.path):
                     self._env.reader_check()  # what a killed reader pinned is free again
                     self._answers = self._claimed(ca)
+                    self._file = _identity(self.path)
             except BaseException:
                 self._env.close()
                 raise
         except BaseException:
             self._lock.close()
             raise
+
+    @property
+    def current(self) -> bool:
+        """Whether the file that is open is the one that stands there."""
+        try:
+            return self._file == _identity(self.path)
+        except FileNotFoundError:
+            return False
+        except OSError as error:
+            raise trouble(self.path, error) from error
 
     def close(self) -> None:
         self._env.close()
@@ -144,7 +163,12 @@ class Filling:
                 ) from error
 
 
-def _locked(path: Path, tag: bytes) -> IO[bytes]:
+def _identity(path: Path) -> tuple[int, int]:
+    found = os.stat(path)
+    return found.st_dev, found.st_ino
+
+
+def _locked(path: Path, tag: bytes) -> BinaryIO:
     """The right to fill one CA's part; it ends with the process."""
     beside = path.with_name(f"{path.name}-{tag.hex()}")
     with told(beside):

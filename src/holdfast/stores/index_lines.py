@@ -205,11 +205,12 @@ def _instant(text: str, what: str) -> datetime:
     if len(digits) in (10, 12):
         # RFC 5280 4.1.2.5.1: two-digit years from 50 on are of the last century
         digits = ("19" if digits >= "50" else "20") + digits
+    if len(digits) == 12:
+        digits += "00"
     try:
-        if len(digits) not in (12, 14):
+        if len(digits) != 14 or digits[8:10] == "24":  # ISO 8601's other midnight
             raise ValueError
-        parts = (digits[:4], *(digits[i : i + 2] for i in range(4, len(digits), 2)))
-        return datetime(*map(int, parts), tzinfo=UTC)  # type: ignore[misc, arg-type]
+        return datetime.fromisoformat(f"{digits[:8]}T{digits[8:]}+00:00")
     except ValueError:
         raise BadLine(f"{text!r} is not an {what}") from None
 

@@ -1,0 +1,78 @@
+"""Sorted rows: what a ledger lists, in order of serials, however many they are.
+
+Laws: no more than `RUN` rows are in memory at a time, the rest lies in files without a name beside
+the shelf, which are gone with the process however it ends; rows can be gone through again.
+"""
+
+from __future__ import annotations
+
+import heapq
+import marshal
+import tempfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import IO
+
+from holdfast.errors import StoreError
+from holdfast.plan.presigning import Row
+
+RUN = 1 << 20  # rows sorted in memory: about 150 MB
+CHUNK = 4096  # rows written and read at a time
+
+
+class SortedRows:
+    """The rows of `rows`, sorted. `place`: where there is room for those that do not fit."""
+
+    def __init__(self, rows: Iterable[Row], place: Path, *, run: int = RUN) -> None:
+        self._place = place
+        self._runs: list[IO[bytes]] = []
+        self._rest: list[Row] = []
+        self._count = 0
+        gathered: list[Row] = []
+        for row in rows:
+            gathered.append(row)
+            if len(gathered) == run:
+                self._spill(gathered)
+                gathered = []
+        gathered.sort()
+        self._rest = gathered
+        self._count += len(gathered)
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __iter__(self) -> Iterator[Row]:
+        if not self._runs:
+            return iter(self._rest)
+        return heapq.merge(*map(_read, self._runs), self._rest)
+
+    def close(self) -> None:
+        for run in self._runs:
+            run.close()
+        self._rest, self._runs, self._count = [], [], 0
+
+    def _spill(self, rows: list[Row]) -> None:
+        rows.sort()
+        self._count += len(rows)
+        try:
+            run = tempfile.TemporaryFile(dir=self._place)  # noqa: SIM115
+            self._runs.append(run)
+            for start in range(0, len(rows), CHUNK):
+                marshal.dump(rows[start : start + CHUNK], run)
+            run.flush()
+        except OSError as error:
+            self.close()
+            raise StoreError(
+                f"{self._place}: no room to sort the ledger: {error.strerror or error}",
+                hint=f"make room there; {RUN} certificates need about 50 MB",
+            ) from error
+
+
+def _read(run: IO[bytes]) -> Iterator[Row]:
+    """The rows of one run. One iteration at a time: it stands at a place in the file."""
+    run.seek(0)
+    while True:
+        try:
+            yield from marshal.load(run)  # noqa: S302 - what this process wrote
+        except EOFError:
+            return
