@@ -20,6 +20,7 @@ from holdfast.services.responder_replies import cacheable, max_age_of, uncacheab
 from holdfast.services.responder_tally import Tally
 
 KEPT_BYTES = 32 << 20  # of replies that are kept; 24,000 of those signed by P-256
+ANEW_AFTER = 10  # seconds; when more is asked than can be kept, replacing costs more than it saves
 _OVERHEAD = 200  # bytes of an entry beside its key and its value
 _PLAIN = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=%"
 _FOR_EVER = 1 << 62
@@ -59,6 +60,7 @@ class HotReplies:
         self._kept: dict[bytes, Rest] = {}
         self._kept_bytes = 0
         self._until = _FOR_EVER  # the epoch second in which the first of `_kept` is true no longer
+        self._forgot = 0
         self._brief: dict[bytes, Rest] = {}
         self._brief_bytes = 0
 
@@ -123,8 +125,10 @@ class HotReplies:
         found = self._kept.get(key)
         if found is None:
             return self._made(mount, data, key, line, peer)
-        self._kept[line] = found
-        self._kept_bytes += len(line) + _OVERHEAD
+        size = len(line) + _OVERHEAD
+        if self._kept_bytes + size <= KEPT_BYTES:
+            self._kept[line] = found
+            self._kept_bytes += size
         return found
 
     def _made(self, mount: Mount, data: bytes, key: bytes, line: bytes, peer: str) -> Rest | None:
@@ -162,6 +166,8 @@ class HotReplies:
         size = len(key) + len(line) + len(made[0]) + 2 * _OVERHEAD
         if next_update:
             if self._kept_bytes + size > KEPT_BYTES:
+                if self._epoch - self._forgot < ANEW_AFTER:
+                    return
                 self._forget()
             self._kept[key] = made
             if line:
@@ -175,6 +181,7 @@ class HotReplies:
             self._brief_bytes += size
 
     def _forget(self) -> None:
+        self._forgot = self._epoch
         self._kept, self._kept_bytes, self._until = {}, 0, _FOR_EVER
         self._brief, self._brief_bytes = {}, 0
 

@@ -17,13 +17,9 @@ from holdfast.ocsp.http import RESPONSE_TYPE
 _TYPE = (b"Content-Type", RESPONSE_TYPE.encode())
 _NO_STORE = (b"Cache-Control", b"no-store")
 _CACHE_CONTROL = b"max-age=%d, public, no-transform, must-revalidate"
+_TIMES = b"Last-Modified: %b\r\nExpires: %b\r\nCache-Control: " + _CACHE_CONTROL + b"\r\n"
 _KEPT = (
-    b"Content-Type: " + RESPONSE_TYPE.encode() + b"\r\n"
-    b'ETag: "%b"\r\n'
-    b"Last-Modified: %b\r\n"
-    b"Expires: %b\r\n"
-    b"Cache-Control: " + _CACHE_CONTROL + b"\r\n"
-    b"Content-Length: %d\r\n\r\n%b"
+    b"Content-Type: " + RESPONSE_TYPE.encode() + b'\r\n%bETag: "%b"\r\nContent-Length: %d\r\n\r\n%b'
 )
 _UNCACHED = (
     b"Content-Type: " + RESPONSE_TYPE.encode() + b"\r\n"
@@ -40,8 +36,7 @@ def max_age_of(next_update: int, at: int, most: int) -> int:
 def cacheable(der: bytes, this_update: int, next_update: int, max_age: int) -> bytes:
     """What follows the Date of a 200: the other headers and the body. Times are epoch seconds."""
     etag = hashlib.sha256(der).hexdigest().encode()
-    dates = (_date(this_update), _date(next_update))
-    return _KEPT % (etag, *dates, max_age, len(der), der)
+    return _KEPT % (_times(this_update, next_update, max_age), etag, len(der), der)
 
 
 def uncacheable(der: bytes) -> bytes:
@@ -68,6 +63,11 @@ def cacheable_reply(
 
 def uncacheable_reply(der: bytes) -> Reply:
     return Reply(200, der, (_TYPE, _NO_STORE))
+
+
+@lru_cache(maxsize=4096)
+def _times(this_update: int, next_update: int, max_age: int) -> bytes:
+    return _TIMES % (_date(this_update), _date(next_update), max_age)
 
 
 @lru_cache(maxsize=4096)

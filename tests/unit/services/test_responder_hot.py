@@ -214,8 +214,10 @@ def test_what_is_kept_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(500):
         body = b"%06d" % number
         shelf.held[body] = HeldAnswer(bytes(500), NOW, NOW + 86400)
+        made.hot.tick(NOW + number // 20)
         assert made.hot.post(b"POST /", body, "") is not None
         assert len(made.hot._kept) < 40
+    assert min(made.hot._kept) == b"000400"  # begun anew each ten seconds: twenty a second
 
 
 def test_a_bug_is_internal_error_and_counted() -> None:
