@@ -25,6 +25,13 @@ HashName = Literal["sha1", "sha256", "sha384", "sha512"]
 
 NO_PATHS = ("pkcs11:", "credential:")
 LEDGERS = ("index", "ledger", "crls", "responses")
+# What only who signs can do, and its default: passed over in silence it would be believed to hold.
+_OF_SIGNING = {
+    "signed_requests": "ignored",
+    "compromised": None,
+    "archive_cutoff": None,
+    "tell": [],
+}
 
 
 class ResponderLimits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -266,6 +273,10 @@ def _one_ledger(ca: ResponderCA, path: tuple[Step, ...], wrong: Wrong) -> None:
     for key in ("signers", "key", "store"):
         if getattr(ca, key):
             problem = f"{key}: beside responses, which are signed already"
+            raise wrong((*path, key), problem, f"leave {key} out, or give a ledger instead")
+    for key, usual in _OF_SIGNING.items():
+        if getattr(ca, key) != usual:
+            problem = f"{key}: beside responses, which are given to all as they are"
             raise wrong((*path, key), problem, f"leave {key} out, or give a ledger instead")
 
 

@@ -189,6 +189,24 @@ def test_without_the_profile_it_is_the_operators_to_decide(tmp_path: Path, case:
     assert len(read(tmp_path, text).responder.ca) == 1
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        'signed_requests = "required"\nrequestors = ["who.pem"]',
+        "compromised = 2026-03-01T12:00:00Z",
+        'archive_cutoff = "7d"',
+        'tell = ["crl"]',
+    ],
+)
+def test_answers_signed_elsewhere_keep_no_rule_of_signing(tmp_path: Path, line: str) -> None:
+    """R7, R12, R14: refused, for passed over in silence they would be believed to hold; the same
+    line beside a ledger is read."""
+    key = line.partition(" ")[0]
+    with pytest.raises(OperatorError, match=f":4:1: {key}: beside responses"):
+        read(tmp_path, f'{CA}responses = "r"\n{line}\n')
+    assert len(read(tmp_path, f"{INDEX}{line}\n").responder.ca) == 1
+
+
 def test_the_practice_of_a_store_counts_its_delay(tmp_path: Path) -> None:
     (live,) = read(tmp_path, f'{INDEX}delay = "5m"\n').responder.ca
     (stored,) = read(tmp_path, f'{INDEX}store = "s"\ndelay = "5m"\n').responder.ca
