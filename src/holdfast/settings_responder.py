@@ -94,6 +94,10 @@ class ResponderCA(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     crl_unlisted: Annotated[
         Literal["unauthorized", "good"], Meta(description="what a serial on no CRL is")
     ] = "unauthorized"
+    compare_crls: Annotated[
+        list[str],
+        Meta(description="CRLs to hold the ledger and the store against: the strictest wins"),
+    ] = []
     responses: Annotated[
         str, Meta(description="instead of a ledger: answers signed elsewhere, a file or a folder")
     ] = ""
@@ -265,12 +269,18 @@ def _one_ledger(ca: ResponderCA, path: tuple[Step, ...], wrong: Wrong) -> None:
     if ca.ledger_query and not ca.ledger:
         hint = 'add ledger = "postgresql://..."'
         raise wrong((*path, "ledger_query"), "ledger_query: without the database to ask", hint)
-    for key in ("crl_issuers", "crl_unlisted"):
-        if not ca.crls and getattr(ca, key) not in ([], "unauthorized"):
-            raise wrong((*path, key), f"{key}: without crls", f"leave {key} out, or add crls")
+    if ca.crls and ca.compare_crls:
+        problem = "compare_crls: beside crls, which are the ledger itself"
+        raise wrong((*path, "compare_crls"), problem, "put all of them into crls")
+    if not ca.crls and ca.crl_unlisted != "unauthorized":
+        hint = "leave crl_unlisted out, or add crls"
+        raise wrong((*path, "crl_unlisted"), "crl_unlisted: without crls", hint)
+    if ca.crl_issuers and not (ca.crls or ca.compare_crls):
+        hint = "leave crl_issuers out, or add crls"
+        raise wrong((*path, "crl_issuers"), "crl_issuers: without crls", hint)
     if not ca.responses:
         return
-    for key in ("signers", "key", "store"):
+    for key in ("signers", "key", "store", "compare_crls"):
         if getattr(ca, key):
             problem = f"{key}: beside responses, which are signed already"
             raise wrong((*path, key), problem, f"leave {key} out, or give a ledger instead")
@@ -326,6 +336,7 @@ def placed_responder(table: ResponderTable, placed: Callable[[str], str]) -> Res
             passphrase_file=key(ca.passphrase_file),
             ledger=url(ca.ledger),
             crls=[url(text) for text in ca.crls],
+            compare_crls=[url(text) for text in ca.compare_crls],
             crl_issuers=[placed(text) for text in ca.crl_issuers],
             requestors=[placed(text) for text in ca.requestors],
             signers=[

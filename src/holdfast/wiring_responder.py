@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from holdfast.ocsp.verdict import Verdict
     from holdfast.seams import Ledger
     from holdfast.sources.signing import Signing
+    from holdfast.stores.crl import CrlLedger
     from holdfast.stores.responses import ReadyAnswers
 
 
@@ -115,7 +116,7 @@ async def opened_ledger(
 
         found = SqlLedger.open(ledger, ca=issuer)
     elif lists is not None:
-        return await _crl_ledger(lists, issuer)
+        return await crl_ledger(lists, issuer)
     else:
         raise OperatorError(
             "no ledger given: what did the CA issue and revoke?",
@@ -125,7 +126,8 @@ async def opened_ledger(
     return found
 
 
-async def _crl_ledger(lists: Lists, issuer: Certificate) -> Ledger:
+async def crl_ledger(lists: Lists, issuer: Certificate) -> CrlLedger:
+    """The CRLs at `lists`; one that has to be fetched and is not there is tried again."""
     from holdfast.net.clock import SystemClock
     from holdfast.net.issuers import is_url
     from holdfast.stores.crl import CrlLedger, Unlisted

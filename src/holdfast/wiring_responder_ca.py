@@ -28,6 +28,7 @@ from holdfast.wiring_responder import (
     File,
     Follow,
     Lists,
+    crl_ledger,
     follower_of,
     opened_ledger,
     ready_from,
@@ -36,6 +37,7 @@ from holdfast.wiring_responder import (
 
 if TYPE_CHECKING:
     from holdfast.seams import Ledger
+    from holdfast.services.agreement import Agreement, Overrule
     from holdfast.services.responder import Answering
     from holdfast.sources.signing import Signing
     from holdfast.stores.answers import Answers
@@ -50,8 +52,8 @@ class GivenCA:
     """One CA as the operator gave it: signers that were read already or the places where they lie,
     and exactly one of `index`, `ledger`, `lists` and `responses`, where no signer is needed.
 
-    `store`: answers signed ahead, by the CertID `hashes`, used while they were compared with the
-    ledger within `delay`.
+    `compared`: CRLs that the ledger is held against. `store`: answers signed ahead, by the CertID
+    `hashes`, used while they were compared with the ledger within `delay`.
     """
 
     name: str
@@ -65,6 +67,7 @@ class GivenCA:
     ledger: str | None = None
     query: File | None = None
     lists: Lists | None = None
+    compared: Lists | None = None
     responses: str | None = None
     store: str = ""
     hashes: tuple[str, ...] = ("sha1",)
@@ -81,6 +84,7 @@ class OpenCA:
     live: Signing | None = None
     ready: ReadyAnswers | None = None
     ledger: Ledger | None = None
+    agreement: Agreement | None = None
     shelf: Answers | None = None
     follows: list[Follow] = field(default_factory=list)
 
@@ -120,6 +124,9 @@ async def open_ca(given: GivenCA, audit: Audit, shelves: Shelves) -> OpenCA:
     )
     if (follow := follower_of(ledger)) is not None:
         follows.append(follow)
+    shelf = shelves(given.store) if given.store else None
+    agreement = await _agreement(given, ledger, shelf, follows)
+    ledger = ledger if agreement is None else agreement
     live = Signing(
         signer=signers, ledger=ledger, clock=SystemClock(), rules=given.rules, audit=audit
     )
@@ -128,7 +135,8 @@ async def open_ca(given: GivenCA, audit: Audit, shelves: Shelves) -> OpenCA:
         answering=live,
         live=live,
         ledger=ledger,
-        shelf=shelves(given.store) if given.store else None,
+        agreement=agreement,
+        shelf=shelf,
         follows=follows,
         asked=Asked(
             name=given.name,
@@ -136,6 +144,30 @@ async def open_ca(given: GivenCA, audit: Audit, shelves: Shelves) -> OpenCA:
             ledger=ledger,
             also=(lambda: audit.failing,),
         ),
+    )
+
+
+async def _agreement(
+    given: GivenCA, ledger: Ledger, shelf: Answers | None, follows: list[Follow]
+) -> Agreement | None:
+    """What holds `ledger` against the CRLs and the store; None where there is neither (R35)."""
+    from holdfast.services.agreement import DELAY, Agreement
+
+    if not given.rules.shelf_may_answer:
+        shelf = None  # nothing of it is given
+    if shelf is None and given.compared is None:
+        return None
+    crl = None
+    if given.compared is not None:
+        crl = await crl_ledger(given.compared, given.certificate)
+        follows.append(crl.follow)
+    return Agreement(
+        ledger,
+        ca=given.certificate,
+        clock=SystemClock(),
+        crl=crl,
+        shelf=shelf,
+        delay=max(DELAY, given.delay),
     )
 
 
@@ -170,15 +202,18 @@ async def _probed(
     return signer, der
 
 
-def by_prefix(several: Sequence[OpenCA]) -> dict[str, Answering]:
-    """What answers under each prefix; CAs that share one are told apart by the CertID (R15)."""
+def by_prefix(
+    several: Sequence[OpenCA], overruling: Callable[[Overrule], Overrule]
+) -> dict[str, Answering]:
+    """What answers under each prefix; CAs that share one are told apart by the CertID (R15).
+    `overruling` is put round what agreements tell the store (R35)."""
     groups: dict[str, list[OpenCA]] = {}
     for one in several:
         groups.setdefault(one.given.prefix.rstrip("/"), []).append(one)
-    return {prefix: _together(group) for prefix, group in groups.items()}
+    return {prefix: _together(group, overruling) for prefix, group in groups.items()}
 
 
-def _together(group: Sequence[OpenCA]) -> Answering:
+def _together(group: Sequence[OpenCA], overruling: Callable[[Overrule], Overrule]) -> Answering:
     from holdfast.sources.authorities import Authorities
     from holdfast.sources.presigned import Presigned
 
@@ -193,7 +228,7 @@ def _together(group: Sequence[OpenCA]) -> Answering:
     for (_, hashes, delay), those in shared.items():
         shelf = those[0].shelf
         assert shelf is not None
-        found = Presigned(
+        stored = Presigned(
             shelf,
             found,
             issuers=[one.given.certificate for one in those],
@@ -202,4 +237,8 @@ def _together(group: Sequence[OpenCA]) -> Answering:
             compared=shelf.compared,
             within=delay,
         )
+        for one in those:
+            if one.agreement is not None:
+                one.agreement.overrule = overruling(stored.overrule)
+        found = stored
     return found

@@ -6,6 +6,7 @@ Law: `plan_of` opens nothing; `_built` does, in the worker that answers.
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -29,6 +30,7 @@ from holdfast.services.responder_audit import Audit
 from holdfast.services.responder_health import Health
 from holdfast.services.responder_metrics import Facts
 from holdfast.services.responder_status import StatusPages
+from holdfast.services.responder_sweeps import Sweeps
 from holdfast.services.worker import Plan, Served, Worker
 from holdfast.settings import parse_address
 from holdfast.settings_responder import (
@@ -47,6 +49,9 @@ if TYPE_CHECKING:
 OCSP, STATUS = "ocsp", "status"
 JOURNAL = "journal"
 IDENTIFIER = "holdfast-responder"
+# Seconds that a thread which reads a ledger keeps those waiting who ask; Python's 5 ms are more
+# than an answer takes.
+THREAD_TURN = 0.0005
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,6 +97,7 @@ def plan_of(service: Service, *, started_at: datetime) -> Plan:
 
 
 async def _built(service: Service, started_at: datetime, worker: Worker) -> Served:
+    sys.setswitchinterval(THREAD_TURN)
     lines = _lines(service.audit)
     stores = Stores()
     opened = [
@@ -99,8 +105,17 @@ async def _built(service: Service, started_at: datetime, worker: Worker) -> Serv
         for given in service.cas
     ]
     clock = SystemClock()
+    sweeps = Sweeps(
+        [one.agreement for one in opened if one.agreement is not None],
+        number=worker.number,
+        tally=worker.tally,
+        total=worker.tallies.total,
+    )
     responder = Responder(
-        by_prefix(opened), clock=clock, max_age=service.max_age, tally=worker.tally
+        by_prefix(opened, sweeps.overruling),
+        clock=clock,
+        max_age=service.max_age,
+        tally=worker.tally,
     )
     pages = StatusPages(
         Health([one.asked for one in opened], clock=clock),
@@ -122,7 +137,10 @@ async def _built(service: Service, started_at: datetime, worker: Worker) -> Serv
             ),
             STATUS: Server(pages.handle, limits=Limits(connections=100), clock=clock),
         },
-        beside=[follow for one in opened for follow in one.follows],
+        beside=[
+            *(follow for one in opened for follow in one.follows),
+            *([sweeps.run] if sweeps else []),
+        ],
         close=close,
     )
 
@@ -187,7 +205,6 @@ def rules_of(ca: ResponderCA) -> Rules:
 
 def _given(ca: ResponderCA) -> GivenCA:
     certificate = _certificate(ca.certificate)
-    lists = Lists(tuple(ca.crls), tuple(map(_file, ca.crl_issuers)), ca.crl_unlisted)
     return GivenCA(
         name=ca.name or common_name(certificate),
         certificate=certificate,
@@ -198,12 +215,19 @@ def _given(ca: ResponderCA) -> GivenCA:
         index=ca.index or None,
         ledger=ca.ledger or None,
         query=_file(ca.ledger_query) if ca.ledger_query else None,
-        lists=lists if ca.crls else None,
+        lists=_lists(ca, ca.crls),
+        compared=_lists(ca, ca.compare_crls),
         responses=ca.responses or None,
         store=ca.store,
         hashes=tuple(ca.hashes),
         delay=ca.delay,
     )
+
+
+def _lists(ca: ResponderCA, places: Sequence[str]) -> Lists | None:
+    if not places:
+        return None
+    return Lists(tuple(places), tuple(map(_file, ca.crl_issuers)), ca.crl_unlisted)
 
 
 def _signer_places(ca: ResponderCA) -> tuple[SignerPlace, ...]:

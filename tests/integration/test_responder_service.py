@@ -9,45 +9,25 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from prometheus_client.parser import text_string_to_metric_families
 
 from holdfast.ocsp.certid import Subject
 from holdfast.ocsp.response import Response
 from holdfast.ocsp.verify import examine
 from support.cli import holdfast
-from support.keep_world import free_port
+from support.keep_world import free_port, soon
 from support.notified import Ear, heard
 from support.pki import a_signer, private
 from support.processes import HOLDFAST, ran
-from support.responder_service import BEGIN, NAMES, Service, Started, a_service, got
+from support.responder_service import BEGIN, NAMES, Service, a_service, got, metrics
 
 
 @pytest.fixture
 def service(tmp_path: Path) -> Service:
     return a_service(tmp_path)
-
-
-def soon(true: Callable[[], bool], *, within: float = 15.0) -> None:
-    ends = time.monotonic() + within
-    while not true():
-        assert time.monotonic() < ends, "not in time"
-        time.sleep(0.05)
-
-
-def metrics(started: Started) -> dict[tuple[str, str], float]:
-    """By name and the values of its labels."""
-    _, body = got(f"{started.status}/metrics")
-    return {
-        (sample.name.removeprefix("holdfast_responder_"), " ".join(sample.labels.values())): value
-        for family in text_string_to_metric_families(body.decode())
-        for sample in family.samples
-        for value in [sample.value]
-    }
 
 
 # -- several CAs -----------------------------------------------------------------------------------

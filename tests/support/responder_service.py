@@ -21,6 +21,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from prometheus_client.parser import text_string_to_metric_families
+
 from holdfast.ocsp.certid import CertID
 from holdfast.ocsp.request import Request
 from holdfast.ocsp.statuses import RevocationReason
@@ -169,3 +171,14 @@ def got(url: str, *, data: bytes | None = None) -> tuple[int, bytes]:
             return int(reply.status), reply.read()
     except urllib.error.HTTPError as error:
         return error.code, error.read()
+
+
+def metrics(started: Started) -> dict[tuple[str, str], float]:
+    """By name and the values of its labels."""
+    _, body = got(f"{started.status}/metrics")
+    return {
+        (sample.name.removeprefix("holdfast_responder_"), " ".join(sample.labels.values())): value
+        for family in text_string_to_metric_families(body.decode())
+        for sample in family.samples
+        for value in [sample.value]
+    }

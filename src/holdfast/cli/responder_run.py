@@ -22,6 +22,7 @@ def run(read: Read, *, as_json: bool) -> int:
 
     from holdfast.net.notify import Notify, given_sockets
     from holdfast.services.responder_audit import COUNTED
+    from holdfast.services.responder_sweeps import OVERRULINGS
     from holdfast.services.responder_tally import Tallies
     from holdfast.services.worker import Plan
     from holdfast.services.workers import Workers
@@ -42,7 +43,7 @@ def run(read: Read, *, as_json: bool) -> int:
     with logging_to_stderr():
         return Workers(
             plan,
-            tallies=Tallies(extra=COUNTED),
+            tallies=Tallies(extra=(*COUNTED, OVERRULINGS)),
             ready=ready,
             notify=Notify.from_environment(),
             given=given,

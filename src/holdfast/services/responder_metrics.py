@@ -57,6 +57,7 @@ PLAIN = {
     "holdfast_responder_signatures_total": SIGNATURES,
     "holdfast_responder_audit_failures_total": FAILURES,
     "holdfast_responder_bugs_total": "bugs",
+    "holdfast_responder_disagreements": "disagreements",
     "holdfast_responder_connections": "connections",
 }
 
@@ -77,7 +78,6 @@ class Facts:
     healthy: bool
     ends: Sequence[tuple[str, datetime]] = ()
     stored: Stored | None = None
-    disagreements: int | None = None
 
 
 def metrics_text(
@@ -119,9 +119,6 @@ def _of_cas(facts: Iterable[Facts]) -> Iterator[tuple[str, int]]:
             yield _named(name, ca=one.name), one.stored.answers
             name = "holdfast_responder_store_compared_timestamp_seconds"
             yield _named(name, ca=one.name), one.stored.compared or 0
-        if one.disagreements is not None:
-            name = "holdfast_responder_disagreements"
-            yield _named(name, ca=one.name), one.disagreements
 
 
 _QUOTED = str.maketrans({"\\": "\\\\", "\n": "\\n", '"': '\\"'})

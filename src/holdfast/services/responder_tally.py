@@ -30,7 +30,7 @@ COUNTERS = (
     "refused",  # HTTP requests that are not OCSP's: 404, 405
     "bugs",  # exceptions of ours, answered internalError
 )
-GAUGES = ("connections",)
+GAUGES = ("connections", "disagreements")
 
 ROWS = 128  # workers that are alive at once; those that drain after reloads included
 
