@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, cast
 import httptools
 
 from holdfast.net.deadline import Deadline
-from holdfast.net.http_message import Answer, Raw, Reply, Request, plain
+from holdfast.net.http_message import Answer, Raw, Reply, Request, plain, without_upgrade
+from holdfast.net.http_turns import SLICE_BYTES, Turns
 from holdfast.net.http_wire import ConnectionWire
 
 if TYPE_CHECKING:
@@ -45,20 +46,18 @@ class Connection(asyncio.Protocol):
         self._limits = server.limits
         self._loop = asyncio.get_running_loop()
         self.lost: asyncio.Future[None] = self._loop.create_future()  # the connection is gone
-        self._left: asyncio.Future[None] = (
-            self._loop.create_future()
-        )  # the client has ended its side
+        # the client has ended its side
+        self._left: asyncio.Future[None] = self._loop.create_future()
         self._transport: asyncio.Transport = cast(asyncio.Transport, None)
+        self._turns: Turns = cast(Turns, None)
         self._parser = httptools.HttpRequestParser(self)
         self._peer = ""
         # the request being read
         self._stage = "idle"
         self._target = b""
         self._headers: list[tuple[bytes, bytes]] = []
-        self._head_bytes = 0
-        self._raw_bytes = 0
+        self._head_bytes = self._raw_bytes = self._body_bytes = 0
         self._body: list[bytes] = []
-        self._body_bytes = 0
         self._expects = False
         # what is to be answered and sent; a bare Reply refuses the client
         self._pending: deque[tuple[Request, bool] | Reply] = deque()
@@ -75,6 +74,7 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
+        self._turns = Turns(self._transport, take=self._take, full=self._is_full)
         peer = transport.get_extra_info("peername")
         self._peer = str(peer[0]) if isinstance(peer, tuple) else ""
         self._server.connections.add(self)
@@ -86,6 +86,17 @@ class Connection(asyncio.Protocol):
             self._deadline.set(self._limits.head_seconds)
 
     def data_received(self, data: bytes) -> None:
+        if len(data) > SLICE_BYTES:
+            self._turns.came(data)
+        else:
+            self._take(data)
+
+    def _is_full(self) -> bool:
+        if self._ended:
+            return False  # the rest is thrown away
+        return self._writable is not None or len(self._pending) >= self._limits.pipelined
+
+    def _take(self, data: bytes) -> None:
         if self._ended:
             self._discard(data)
             return
@@ -123,6 +134,8 @@ class Connection(asyncio.Protocol):
             writable.set_result(None)
         if self._worker is None and self._pending and not self._last_sent:
             self._worker = self._loop.create_task(self._work(None))
+        if not self._is_full():
+            self._turns.go_on()
         self._arm_for_stage()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -137,11 +150,10 @@ class Connection(asyncio.Protocol):
             if not future.done():
                 future.set_result(None)
 
-    # -- called by the server ---------------------------------------------------------------
-
     def drain(self) -> None:
         """End now when nothing is under way, else after the reply to it."""
-        if self._worker is None and self._stage == "idle" and not self._pending:
+        under_way = self._worker is not None or self._pending or self._turns.waiting
+        if self._stage == "idle" and not under_way:
             self._close()
 
     def abort(self) -> None:
@@ -225,8 +237,6 @@ class Connection(asyncio.Protocol):
             self._worker = self._loop.create_task(self._work((answer, request, keep)))
             self._deadline.clear()
 
-    # -- reading: what is wrong with it -----------------------------------------------------
-
     def _read_again(self, rest: bytes) -> None:
         """Read a request that wants another protocol (`Upgrade: h2c`) as if it did not.
 
@@ -235,15 +245,12 @@ class Connection(asyncio.Protocol):
         """
         if self._ended:
             return
-        method = self._parser.get_method()
-        version = self._parser.get_http_version().encode()
-        lines = [b"%s %s HTTP/%s" % (method, self._target, version)]
-        lines += [b"%s: %s" % header for header in self._headers if header[0] != b"upgrade"]
-        lines += [b"connection: close", b"", rest]
+        method, version = self._parser.get_method(), self._parser.get_http_version()
+        again = without_upgrade(method, self._target, version, self._headers)
         self._parser = httptools.HttpRequestParser(self)
         self._stage = "idle"
         try:
-            self._parser.feed_data(b"\r\n".join(lines))
+            self._parser.feed_data(again + rest)
         except httptools.HttpParserUpgrade:  # CONNECT alone, and it is no longer here
             self._refuse(plain(400, "not an HTTP request"))
         except httptools.HttpParserError as error:
@@ -313,7 +320,7 @@ class Connection(asyncio.Protocol):
             while self._pending and not self._last_sent:
                 item = self._pending.popleft()
                 if len(self._pending) == self._limits.pipelined // 2:
-                    self._transport.resume_reading()
+                    self._turns.go_on()
                 if isinstance(item, Reply):
                     self._send_refusal(item)
                 else:
@@ -340,13 +347,8 @@ class Connection(asyncio.Protocol):
                 answer = _BUG
         if isinstance(answer, Raw):
             self._ended = True
-            try:
-                await answer.play(ConnectionWire(self._transport, self._left, self._drained))
-            except ConnectionError:
-                self._transport.abort()
-            except Exception:
-                _log.exception("a bug in answering %s %r", request.method, request.target[:200])
-                self._transport.abort()
+            wire = ConnectionWire(self._transport, self._left, self._drained)
+            await wire.play(answer, request)
             self._close()
             return
         self._send(answer, request, keep)
@@ -396,8 +398,6 @@ class Connection(asyncio.Protocol):
         self._flush()
         self._transport.close()
         self._deadline.set(self._limits.write_seconds)
-
-    # -- deadlines --------------------------------------------------------------------------
 
     def _arm_for_stage(self) -> None:
         if self._last_sent or self._writable is not None:

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import socket
 import struct
 from collections.abc import Awaitable, Callable
+
+from holdfast.net.http_message import Raw, Request
+
+_log = logging.getLogger("holdfast.net.http_server")
 
 
 class ConnectionWire:
@@ -21,6 +26,16 @@ class ConnectionWire:
         self._transport = transport
         self._left = left
         self._drained = drained
+
+    async def play(self, raw: Raw, request: Request) -> None:
+        """Let `raw`, the reply to `request`, write; whatever goes wrong ends the connection."""
+        try:
+            await raw.play(self)
+        except ConnectionError:
+            self._transport.abort()
+        except Exception:
+            _log.exception("a bug in answering %s %r", request.method, request.target[:200])
+            self._transport.abort()
 
     async def write(self, data: bytes, /) -> None:
         if self._transport.is_closing():
