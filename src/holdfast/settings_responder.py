@@ -26,7 +26,7 @@ HashName = Literal["sha1", "sha256", "sha384", "sha512"]
 NO_PATHS = ("pkcs11:", "credential:")
 LEDGERS = ("index", "ledger", "crls", "responses")
 # What only who signs can do, and its default: passed over in silence it would be believed to hold.
-_OF_SIGNING = {
+_OF_SIGNING: dict[str, object] = {
     "signed_requests": "ignored",
     "compromised": None,
     "archive_cutoff": None,
