@@ -70,6 +70,8 @@ class Audit:
             "nonce": answer is not None and answer.nonced,
             "sha256": hashlib.sha256(der).hexdigest(),
         }
+        if answer is not None and answer.requestor:  # who proved to be asking (R7)
+            line["requestor"] = answer.requestor
         try:
             assert self._lines is not None
             self._lines.write(_encode(line).encode())

@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import socket
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -61,6 +62,14 @@ def test_r36_a_line_tells_what_was_signed_when_and_by_whom(tmp_path: Path) -> No
     }
     assert tally.read() == {"signatures": 1}
     assert (tmp_path / "audit").stat().st_mode & 0o777 == 0o640
+
+
+def test_r7_a_line_names_who_proved_to_be_asking(tmp_path: Path) -> None:
+    given, signer = an_answer()
+    audit = Audit("One", tally=a_tally(), lines=LineFile(str(tmp_path / "audit")))
+    audit(replace(given, requestor="CN=client.test"), signer)
+    (line,) = (tmp_path / "audit").read_text().splitlines()
+    assert json.loads(line)["requestor"] == "CN=client.test"
 
 
 def test_a_line_that_cannot_be_kept_is_counted_and_the_answer_goes_on(
