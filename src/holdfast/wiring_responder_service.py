@@ -63,7 +63,7 @@ class Service:
     workers: int = 1
     max_age: timedelta = timedelta(hours=1)
     audit: str = ""
-    limits: Limits = field(default_factory=Limits)
+    limits: Limits = field(default_factory=lambda: _limits(ResponderLimits()))
     grace: timedelta = timedelta(seconds=10)
 
 
