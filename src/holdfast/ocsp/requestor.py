@@ -22,6 +22,9 @@ from holdfast.pki.tlv import children, tlv
 from holdfast.pki.trust import Untrusted, path_to
 from holdfast.pki.unreadable import UNREADABLE
 
+# Anybody can send many certificates of one name and key, and every step among them has to be tried;
+# chains that are used have at most three CAs below the anchor.
+MAX_SENT = 5
 _DIRECTORY_NAME = 0xA4  # GeneralName, RFC 5280 4.2.1.6
 
 
@@ -53,6 +56,9 @@ def requestor_of(
         return Unproved(f"the request is signed with {described(signature.algorithm)}")
     if scheme.weak:
         return Unproved(f"the request is signed with {scheme.name}, and {scheme.weak} is too weak")
+    if len(signature.certificates) > MAX_SENT:
+        sent_along = len(signature.certificates)
+        return Unproved(f"{sent_along} certificates came with the request, more than {MAX_SENT}")
     sent = list(_readable(signature.certificates))
     named = [
         one
@@ -102,10 +108,30 @@ def _objection(
     try:
         if not _may_sign(certificate):
             return f"{certificate.subject} is not for signing: its key usage says otherwise"
-        path_to(certificate, anchors, intermediates=sent, at=at)
+        way = _way(certificate, anchors, sent, at)
+        if way is None:
+            return f"{certificate.subject}: no trusted path: no signatures lead to who may ask"
+        path_to(certificate, anchors, intermediates=way, at=at)
     except (Untrusted, Malformed) as error:
         return error.message
     return ""
+
+
+def _way(
+    certificate: Certificate, anchors: Sequence[Certificate], sent: list[Certificate], at: datetime
+) -> tuple[Certificate, ...] | None:
+    """The certificates between `certificate` and an anchor by the fewest signatures, None when
+    there is no way. Each pair is tried once, where the search for paths tries every order."""
+    ways: dict[Certificate, tuple[Certificate, ...]] = {certificate: ()}
+    queue = [certificate]
+    for last in queue:
+        if last in anchors or any(last.signed_by(anchor) for anchor in anchors):
+            return ways[last]
+        for issuer in sent:
+            if issuer not in ways and issuer.in_date(at) and last.signed_by(issuer):
+                ways[issuer] = (*ways[last], issuer)
+                queue.append(issuer)
+    return None
 
 
 def _may_sign(certificate: Certificate) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from time import process_time
 from typing import Any
 
 import pytest
@@ -18,9 +19,9 @@ from holdfast.ocsp.certid import CertID
 from holdfast.ocsp.request import Request, RequestSignature
 from holdfast.ocsp.requestor import Proved, Unproved, requestor_of
 from holdfast.pki.certificate import Certificate
-from holdfast.pki.issue import KEY_USAGE, Authority, Extra, Issued
+from holdfast.pki.issue import KEY_USAGE, Authority, Extra, Issued, root
 from support.messages import signed_request
-from support.pki import AT, BEGIN, a_root, a_server, an_intermediate, resigned
+from support.pki import AT, BEGIN, a_key, a_root, a_server, an_intermediate, resigned
 
 CA = a_root("Clients' Root")
 BETWEEN = an_intermediate(CA, "Clients' Issuing CA")
@@ -60,7 +61,7 @@ def test_r7_an_intermediate_that_is_sent_along_is_used_and_one_that_is_not_is_mi
     with_it = signed_request(ASKED, BELOW, certificates=(BELOW.certificate, BETWEEN.certificate))
     assert asked_by(with_it) == Proved(BELOW.certificate)
     alone = signed_request(ASKED, BELOW, certificates=(BELOW.certificate,))
-    assert "was not given" in refused(alone)
+    assert "no signatures lead to who may ask" in refused(alone)
     assert asked_by(alone, BETWEEN.certificate) == Proved(BELOW.certificate)
 
 
@@ -194,6 +195,35 @@ def test_r7_red_unknown_critical_extensions_of_a_requestor() -> None:
         odd = a_server(CA, "odd.test", extensions=(Extra(strange, critical),))
         found = asked_by(signed_request(ASKED, odd))
         assert isinstance(found, Unproved if critical else Proved)
+
+
+def test_k25_certificates_that_sign_each_other_are_each_tried_once() -> None:
+    """K25: five of one name and key, where 4! orders could be searched; and more are refused."""
+    key = a_key("loop")
+    loop = [root("Loop", key=key, at=BEGIN, serial=100 + n) for n in range(4)]
+    client = a_server(loop[0], "loop.test")
+    sent = (client.certificate, *(one.certificate for one in loop))
+    begun = process_time()
+    why = refused(signed_request(ASKED, client, certificates=sent))
+    took = process_time() - begun
+    assert "no signatures lead to who may ask" in why
+    assert took < 0.1  # it takes 3 ms; by every order it took 30
+    many = signed_request(ASKED, client, certificates=(*sent, CLIENT.certificate))
+    assert "6 certificates came with the request, more than 5" in refused(many)
+    held = signed_request(ASKED, CLIENT, certificates=(CLIENT.certificate,) * 5)
+    assert asked_by(held) == Proved(CLIENT.certificate)
+
+
+def test_r7_red_an_intermediate_out_of_date_leads_nowhere() -> None:
+    """The old certificate of a CA that was renewed, and its new one."""
+    ended = an_intermediate(CA, "Renewed CA", lifetime=timedelta(days=30))
+    renewed = an_intermediate(CA, "Renewed CA")
+    below = a_server(renewed, "late.test")
+    old = signed_request(ASKED, below, certificates=(below.certificate, ended.certificate))
+    new = signed_request(ASKED, below, certificates=(below.certificate, renewed.certificate))
+    assert "no signatures lead" in refused(old)
+    assert asked_by(new) == Proved(below.certificate)
+    assert asked_by(old, at=BEGIN + timedelta(days=1)) == Proved(below.certificate)
 
 
 def test_certificates_that_cannot_be_read_are_passed_over() -> None:
