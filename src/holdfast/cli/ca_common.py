@@ -1,7 +1,7 @@
 """What the subcommands of `holdfast ca` share: options, the folder, how they tell what they did.
 
 Law: where the folder is comes from `--ca`, before or after the subcommand, then $HOLDFAST_CA, then
-`./ca`.
+`./ca`; where the ledger is from `--ledger`, likewise, then from what the folder remembers.
 """
 
 from __future__ import annotations
@@ -24,12 +24,41 @@ KEY_TYPES = (
 )
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-ca_option = click.option(
-    "--ca",
-    "folder",
-    metavar="DIR",
-    help="The CA's folder. Default: $HOLDFAST_CA, else ./ca.",
-)
+_LEDGER = "holdfast.ledger"  # where click keeps what --ledger said, for all of one command line
+
+
+def ca_option(command: Command) -> Command:
+    """`--ca`, and `--ledger` for whom its folder is opened (`opened`, `ledger_url`)."""
+    for option in (
+        click.option(
+            "--ledger",
+            metavar="URL",
+            expose_value=False,
+            callback=_keep,
+            help="Its ledger, such as postgresql://host/db. Default: what `init` was given, else"
+            " ledger.sqlite in the folder.",
+        ),
+        click.option(
+            "--ca",
+            "folder",
+            metavar="DIR",
+            help="The CA's folder. Default: $HOLDFAST_CA, else ./ca.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def _keep(ctx: click.Context, _: click.Parameter, value: str | None) -> None:
+    if value is not None:
+        ctx.meta[_LEDGER] = value
+
+
+def ledger_url(ctx: click.Context) -> str:
+    """What `--ledger` said, "" for nothing."""
+    return str(ctx.meta.get(_LEDGER, ""))
+
+
 passphrase_option = click.option(
     "--passphrase-file",
     "--key-passphrase-file",
@@ -76,7 +105,9 @@ def place(ctx: click.Context, given: str | None) -> Path:
 def opened(ctx: click.Context, folder: str | None, passphrase: Input | None) -> AuthorityFolder:
     from holdfast.stores.authority import AuthorityFolder
 
-    return AuthorityFolder.open(place(ctx, folder), passphrase=secret(passphrase))
+    return AuthorityFolder.open(
+        place(ctx, folder), passphrase=secret(passphrase), ledger=ledger_url(ctx)
+    )
 
 
 def secret(given: Input | None) -> bytes | None:

@@ -18,6 +18,7 @@ from holdfast.cli.ca_common import (
     check_urls,
     described,
     key_type_option,
+    ledger_url,
     lifetime_option,
     lines,
     opened,
@@ -70,10 +71,12 @@ def init(
 ) -> None:
     """Make a CA; with --with-server and --with-signer a whole test PKI at once."""
     from holdfast.stores.authority import AuthorityFolder, Remembered, Wish, refuse_existing
+    from holdfast.stores.sql_engine import lasting
 
     path = place(ctx, directory or folder)
     check_urls(responder_urls, issuer_urls, crl_urls)
-    files = list(AuthorityFolder.files_of_creation(path, intermediate=intermediate))
+    ledger = lasting(ledger_url(ctx)) if ledger_url(ctx) else ""
+    files = list(AuthorityFolder.files_of_creation(path, intermediate=intermediate, ledger=ledger))
     refuse_existing(files)
     if dry_run:
         tell_plan("make a CA", files, as_json=as_json)
@@ -89,6 +92,7 @@ def init(
             issuer_urls=issuer_urls,
             crl_urls=crl_urls,
             key_type=key_type,
+            ledger=ledger,
         ),
         passphrase=secret(passphrase),
     )
@@ -101,6 +105,9 @@ def init(
         "subject": made.certificate.subject,
     }
     told = [f"a CA, {made.certificate.subject}, in {path}"]
+    if ledger:
+        document["ledger"] = ledger
+        told.append(f"  its ledger: {ledger}")
     if with_server:
         served = made.issue(base_name(with_server), Wish(names=with_addresses(with_server)), at=at)
         document["server"] = described(served)

@@ -10,6 +10,7 @@ import click
 from holdfast.cli.ca_common import (
     SCHEMA,
     ca_option,
+    ledger_url,
     lifetime_option,
     opened,
     passphrase_option,
@@ -21,6 +22,7 @@ from holdfast.cli.params import (
     INPUT,
     INSTANT,
     Input,
+    InputType,
     at_option,
     dry_run_option,
     json_option,
@@ -30,8 +32,9 @@ if TYPE_CHECKING:
     from holdfast.pki.certificate import Certificate
     from holdfast.seams import LedgerEntry
     from holdfast.stores.authority import AuthorityFolder
-    from holdfast.stores.sql import Issue
+    from holdfast.stores.sql import Issue, SqlLedger
 
+MAX_INDEX = 1 << 30  # bytes; as in stores.index_lines
 # RFC 5280 5.3.1, without removeFromCRL, which only delta CRLs use
 REASONS = (
     *("unspecified", "keyCompromise", "cACompromise", "affiliationChanged", "superseded"),
@@ -243,35 +246,65 @@ def export(
 
 
 @click.command("import")
-@click.argument("index", type=INPUT, metavar="INDEX")
+@click.argument("index", type=InputType(MAX_INDEX), metavar="INDEX")
 @ca_option
+@click.option(
+    "--certificate",
+    type=INPUT,
+    metavar="FILE",
+    help="Of a CA that has no folder of ours: its own certificate. --ledger says where to.",
+)
 @dry_run_option
 @json_option
 @click.pass_context
 def import_(
-    ctx: click.Context, *, index: Input, folder: str | None, dry_run: bool, as_json: bool
+    ctx: click.Context,
+    *,
+    index: Input,
+    folder: str | None,
+    certificate: Input | None,
+    dry_run: bool,
+    as_json: bool,
 ) -> None:
-    """Take issues and revocations from an index.txt that `openssl ca` wrote."""
-    from holdfast.stores.index_txt import read_index
+    """Take issues and revocations from an index.txt that `openssl ca` wrote.
 
-    authority = opened(ctx, folder, None)
-    new = revoked = 0
-    with authority.ledger() as ledger:
-        for entry in read_index(index.data, name=index.name).values():
-            held = ledger.entry(entry.serial)
-            if held is None:
-                new += 1
-                if not dry_run:
-                    ledger.record_entry(entry)
-            elif held.revoked_at is None and entry.revoked_at is not None:
-                revoked += 1
-                if not dry_run:
-                    ledger.revoke(entry.serial, at=entry.revoked_at, reason=entry.reason)
+    What is revoked here stays revoked. With --certificate and --ledger the CA needs no folder: this
+    is the way from an index.txt into a database.
+    """
+    from holdfast.stores.index_txt import read_index
+    from holdfast.stores.sql_bulk import Merged
+
+    entries = read_index(index.data, name=index.name).values()
+    ledger = _into(ctx, folder, certificate, dry_run=dry_run)
+    if ledger is None:  # a dry run, and no ledger there yet
+        done = Merged(new=len(entries))
+    else:
+        with ledger:
+            done = ledger.merge(entries, dry_run=dry_run)
     would = "would be" if dry_run else "were"
     document: dict[str, Any] = {"schema": SCHEMA, "action": "import", "dry_run": dry_run}
-    document |= {"new": new, "revoked": revoked}
-    told = f"{new} certificates {would} entered, {revoked} {would} revoked, from {index.name}"
-    tell(document, [told], as_json=as_json)
+    document |= {"new": done.new, "revoked": done.revoked, "kept": done.kept, "same": done.same}
+    told = [f"{done.new} certificates {would} entered, {done.revoked} {would} revoked, from"]
+    told[0] += f" {index.name}"
+    if done.kept:
+        told.append(f"  {done.kept} are revoked here and not there: they stay revoked")
+    tell(document, told, as_json=as_json)
+
+
+def _into(
+    ctx: click.Context, folder: str | None, certificate: Input | None, *, dry_run: bool
+) -> SqlLedger | None:
+    """The ledger to import into; None: it is not there, and would be made."""
+    from holdfast.pki import pem
+    from holdfast.stores.sql import SqlLedger
+
+    if certificate is None:
+        return opened(ctx, folder, None).ledger()
+    url = ledger_url(ctx)
+    if not url:
+        raise click.UsageError("--certificate without --ledger: into which database?")
+    ca = pem.certificates(certificate.data, name=certificate.name)[0]
+    return SqlLedger.find(url, ca=ca) if dry_run else SqlLedger.create(url, ca=ca)
 
 
 def _entries(authority: AuthorityFolder) -> list[LedgerEntry]:

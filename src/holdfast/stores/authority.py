@@ -3,7 +3,7 @@
     root.pem  root.key       the root; with an intermediate only, else ca.pem and ca.key are it
     ca.pem    ca.key         who issues
     ca.json                  what `init` was told to remember
-    ledger.sqlite            what was issued and revoked
+    ledger.sqlite            what was issued and revoked, unless ca.json names a database for it
     signer.pem  signer.key   the delegated OCSP signer
     crl.pem   crl.der        the newest CRL (root-crl.pem and .der: the root's)
     issued/NAME.pem  NAME-fullchain.pem  NAME.key
@@ -40,12 +40,14 @@ PUBLIC = 0o644
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Remembered:
-    """What goes into every certificate unless said otherwise."""
+    """What goes into every certificate unless said otherwise; and the URL of the ledger, "" for the
+    one in the folder."""
 
     responder_urls: tuple[str, ...] = ()
     issuer_urls: tuple[str, ...] = ()
     crl_urls: tuple[str, ...] = ()
     key_type: str = "ecdsa-p256"
+    ledger: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,8 +86,10 @@ class AuthorityFolder:
         root: Certificate,
         remembered: Remembered,
         passphrase: bytes | None = None,
+        ledger: str = "",
     ) -> None:
         self.path = path
+        self.ledger_url = ledger or remembered.ledger or str(path / "ledger.sqlite")
         self.certificate = certificate
         self.root = root
         self.remembered = remembered
@@ -105,7 +109,10 @@ class AuthorityFolder:
     ) -> AuthorityFolder:
         """A new CA called `name`; `OperatorError` when the folder holds one."""
         folder = Path(path)
-        refuse_existing(cls.files_of_creation(folder, intermediate=intermediate))
+        url = remembered.ledger or str(folder / "ledger.sqlite")
+        refuse_existing(
+            cls.files_of_creation(folder, intermediate=intermediate, ledger=remembered.ledger)
+        )
         top = minting.root(
             f"{name} Root" if intermediate else name,
             at=at,
@@ -121,9 +128,9 @@ class AuthorityFolder:
             made.mkdir(mode=0o755, parents=True, exist_ok=True)
         # its own database first: were the process to end here, `create` would say what is there
         for authority in dict.fromkeys((issuing.certificate, top.certificate)):
-            SqlLedger.create(str(folder / "ledger.sqlite"), ca=authority).close()
+            SqlLedger.create(url, ca=authority).close()
         if intermediate:
-            with SqlLedger.open(str(folder / "ledger.sqlite"), ca=top.certificate) as own:
+            with SqlLedger.open(url, ca=top.certificate) as own:
                 own.record(issuing.certificate, at=at, name="ca")
             _write_key(folder / "root.key", top.key, passphrase)
         _write_key(folder / "ca.key", issuing.key, passphrase)
@@ -134,14 +141,17 @@ class AuthorityFolder:
         return cls.open(folder, passphrase=passphrase)
 
     @classmethod
-    def files_of_creation(cls, path: Path, *, intermediate: bool) -> tuple[Path, ...]:
-        names = ["root.pem", "ca.pem", "ca.key", "ca.json", "ledger.sqlite"]
+    def files_of_creation(
+        cls, path: Path, *, intermediate: bool, ledger: str = ""
+    ) -> tuple[Path, ...]:
+        names = ["root.pem", "ca.pem", "ca.key", "ca.json", *([] if ledger else ["ledger.sqlite"])]
         return tuple(path / name for name in (["root.key"] if intermediate else []) + names)
 
     @classmethod
     def open(
-        cls, path: str | os.PathLike[str], *, passphrase: bytes | None = None
+        cls, path: str | os.PathLike[str], *, passphrase: bytes | None = None, ledger: str = ""
     ) -> AuthorityFolder:
+        """The CA in the folder `path`; `ledger`: its ledger's URL, if not what it remembers."""
         folder = Path(path)
         if not (folder / "ca.pem").is_file():
             raise OperatorError(
@@ -155,6 +165,7 @@ class AuthorityFolder:
             root=root,
             remembered=_remembered(folder / "ca.json"),
             passphrase=passphrase,
+            ledger=ledger,
         )
 
     # -- the two authorities ----------------------------------------------------------------
@@ -173,7 +184,7 @@ class AuthorityFolder:
 
     def ledger(self, ca: Certificate | None = None) -> SqlLedger:
         """The ledger of `ca` (default: who issues)."""
-        return SqlLedger.open(str(self.path / "ledger.sqlite"), ca=ca or self.certificate)
+        return SqlLedger.open(self.ledger_url, ca=ca or self.certificate)
 
     def _key(self, name: str, certificate: Certificate) -> PrivateKey:
         path = self.path / name
@@ -282,7 +293,7 @@ class AuthorityFolder:
         found: list[tuple[SqlLedger, Issue]] = []
         for ledger in ledgers:
             if given is None:
-                found += [(ledger, one) for one in ledger.issues() if one.name == word]
+                found += [(ledger, one) for one in ledger.issues(name=word)]
             held = None if serial is None else ledger.issue_of(serial)
             if held is not None and (given is None or held.certificate in (given, None)):
                 found.append((ledger, held))
@@ -352,7 +363,9 @@ def _remembered(path: Path) -> Remembered:
             name: tuple(str(url) for url in held[name])
             for name in ("responder_urls", "issuer_urls", "crl_urls")
         }
-        return Remembered(key_type=str(held["key_type"]), **urls)
+        return Remembered(
+            key_type=str(held["key_type"]), ledger=str(held.get("ledger", "")), **urls
+        )
     except (ValueError, KeyError, TypeError) as error:
         raise OperatorError(
             f"{path}: not the settings of a holdfast CA: {error}",

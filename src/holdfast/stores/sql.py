@@ -7,10 +7,12 @@ asked. Tables and versions are in `sql_schema`, connections in `sql_engine`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
@@ -21,21 +23,26 @@ from holdfast.ocsp.statuses import RevocationReason
 from holdfast.pki.certificate import Certificate
 from holdfast.seams import LedgerEntry
 from holdfast.stores import sql_schema
+from holdfast.stores.sql_bulk import WORTH_COUNTING, Merged, compared, count, enter
 from holdfast.stores.sql_engine import Database
 from holdfast.stores.sql_schema import ca_table, certificate_table, revocation_table
 
 PAGE = 1000  # rows fetched at a time
 
 _ENTRY = sa.select(
+    certificate_table.c.id,
     certificate_table.c.serial,
     certificate_table.c.not_after,
     revocation_table.c.revoked_at,
     revocation_table.c.reason,
     certificate_table.c.subject,
+).select_from(certificate_table.outerjoin(revocation_table))
+_ISSUE = _ENTRY.add_columns(
     certificate_table.c.name,
     certificate_table.c.issued_at,
     certificate_table.c.certificate,
-).select_from(certificate_table.outerjoin(revocation_table))
+)
+_IDS = 40  # bits of a cursor that hold the id of a row; those above hold its revision
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +111,21 @@ class SqlLedger:
         held = Certificate(rows[0].certificate)
         return cls(database, ca_id=rows[0].id, ca=ca or held)
 
+    @classmethod
+    def find(cls, url: str, *, ca: Certificate) -> SqlLedger | None:
+        """The ledger of `ca` at `url`, None where there is none; nothing is made."""
+        database = Database(url, must_exist=False)
+        try:
+            if database.is_file and not Path(database.place).exists():
+                return None
+            with database.reading() as connection:
+                if not sa.inspect(connection).has_table(ca_table.name):
+                    return None
+                held = connection.scalars(sa.select(ca_table.c.certificate)).all()
+        finally:
+            database.close()
+        return cls.open(url, ca=ca) if any(_same_ca(Certificate(d), ca) for d in held) else None
+
     def close(self) -> None:
         self._database.close()
 
@@ -120,46 +142,71 @@ class SqlLedger:
         return True
 
     def entry(self, serial: int, /) -> LedgerEntry | None:
-        found = self.issue_of(serial)
-        return None if found is None else found.entry
-
-    def entries(self) -> Iterator[LedgerEntry]:
-        return (issue.entry for issue in self.issues())
-
-    # -- bookkeeping ------------------------------------------------------------------------
-
-    def issues(self) -> Iterator[Issue]:
-        """Everything issued, in the order it was."""
-        last = 0
-        identified = _ENTRY.add_columns(certificate_table.c.id).limit(PAGE)
-        while True:
-            page = identified.where(
-                certificate_table.c.ca_id == self._ca_id, certificate_table.c.id > last
-            ).order_by(certificate_table.c.id)
-            with self._database.reading() as connection:
-                rows = connection.execute(page).all()
-            yield from map(_issue, rows)
-            if len(rows) < PAGE:
-                return
-            last = rows[-1].id
-
-    def issue_of(self, serial: int) -> Issue | None:
         with self._database.reading() as connection:
             row = connection.execute(_ENTRY.where(*self._named(serial))).first()
-        return None if row is None else _issue(row)
+        return None if row is None else _entry(row)
+
+    def entries(self) -> Iterator[LedgerEntry]:
+        return map(_entry, self._rows(_ENTRY))
+
+    # -- what changed -----------------------------------------------------------------------
+
+    @property
+    def revision(self) -> int:
+        """The cursor that stands after the last change."""
+        with self._database.reading() as connection:
+            mine = sa.select(ca_table.c.revision).where(ca_table.c.id == self._ca_id)
+            return (int(connection.scalar(mine) or 0) + 1 << _IDS) - 1
 
     def changes(self, since: int) -> tuple[int, tuple[LedgerEntry, ...]]:
-        """At most `PAGE` entries that changed after the revision `since`, in the order of their
-        change, and the revision to ask from the next time. 0: everything."""
+        """At most `PAGE` entries that changed after the cursor `since`, in the order of their
+        change, and the cursor to ask from the next time. 0: everything."""
+        table = certificate_table.c
+        revision, row_id = since >> _IDS, since & (1 << _IDS) - 1
         revised = (
-            _ENTRY.add_columns(certificate_table.c.revision)
-            .where(certificate_table.c.ca_id == self._ca_id, certificate_table.c.revision > since)
-            .order_by(certificate_table.c.revision)
+            _ENTRY.add_columns(table.revision)
+            .where(
+                table.ca_id == self._ca_id,
+                table.revision >= revision,
+                sa.tuple_(table.revision, table.id) > sa.tuple_(revision, row_id),
+            )
+            .order_by(table.revision, table.id)
             .limit(PAGE)
         )
         with self._database.reading() as connection:
             rows = connection.execute(revised).all()
-        return (rows[-1].revision if rows else since), tuple(_issue(row).entry for row in rows)
+        reached = (rows[-1].revision << _IDS) + rows[-1].id if rows else since
+        return reached, tuple(map(_entry, rows))
+
+    # -- bookkeeping ------------------------------------------------------------------------
+
+    def issues(self, *, name: str | None = None) -> Iterator[Issue]:
+        """Everything issued, or what is called `name`, in the order it was."""
+        wanted = _ISSUE if name is None else _ISSUE.where(certificate_table.c.name == name)
+        return map(_issue, self._rows(wanted))
+
+    def issue_of(self, serial: int) -> Issue | None:
+        with self._database.reading() as connection:
+            row = connection.execute(_ISSUE.where(*self._named(serial))).first()
+        return None if row is None else _issue(row)
+
+    def merge(self, entries: Iterable[LedgerEntry], *, dry_run: bool = False) -> Merged:
+        """Enter what of `entries` is not here yet, and the revocations that are not; what is
+        revoked here stays so. `PAGE` at a time, each a change: what was done before it was stopped
+        is kept, and it can be done again."""
+        done, rest, parts = Merged(), iter(entries), 0
+        while part := list(islice(rest, PAGE)):
+            if not dry_run and parts in WORTH_COUNTING:
+                with self._database.writing() as connection:
+                    count(connection)
+            parts += 1
+            if dry_run:
+                with self._database.reading() as connection:
+                    done += compared(connection, self._ca_id, part).told
+                continue
+            with self._changing() as (connection, revision):
+                done += enter(connection, self._ca_id, revision, part)
+        return done
 
     def record(
         self, certificate: Certificate, *, at: datetime, name: str = "", subject: str = ""
@@ -220,6 +267,20 @@ class SqlLedger:
         return int(number or 0)
 
     # -- below ------------------------------------------------------------------------------
+
+    def _rows(self, wanted: sa.Select[Any]) -> Iterator[Any]:
+        """All rows of this CA, a page at a time, by their ids."""
+        last = 0
+        while True:
+            page = wanted.where(
+                certificate_table.c.ca_id == self._ca_id, certificate_table.c.id > last
+            ).order_by(certificate_table.c.id)
+            with self._database.reading() as connection:
+                rows = connection.execute(page.limit(PAGE)).all()
+            yield from rows
+            if len(rows) < PAGE:
+                return
+            last = rows[-1].id
 
     def _named(self, serial: int) -> tuple[sa.ColumnElement[bool], ...]:
         table = certificate_table.c
@@ -285,11 +346,17 @@ def _revocation(row: int, at: datetime, reason: RevocationReason | None) -> sa.I
     )
 
 
-def _issue(row: Any) -> Issue:
+def _entry(row: Any) -> LedgerEntry:
     revoked_at = None if row.revoked_at is None else _instant(row.revoked_at)
     reason = None if row.reason is None else RevocationReason.by_code(row.reason)
+    return LedgerEntry(
+        int(row.serial, 16), _instant(row.not_after), revoked_at, reason, row.subject
+    )
+
+
+def _issue(row: Any) -> Issue:
     return Issue(
-        LedgerEntry(int(row.serial, 16), _instant(row.not_after), revoked_at, reason, row.subject),
+        _entry(row),
         row.name,
         None if row.issued_at is None else _instant(row.issued_at),
         None if row.certificate is None else Certificate(row.certificate),

@@ -65,7 +65,7 @@ class Database:
                 " readable"
             )
         else:
-            self.place = parsed.render_as_string(hide_password=True)
+            self.place = _shown(parsed)
             self.engine = _postgresql(parsed, patience)
             self._hint = (
                 "see that the server runs, that this user may connect (pg_hba.conf, ~/.pgpass)"
@@ -106,6 +106,20 @@ class Database:
         self.engine.dispose()
 
 
+def lasting(url: str) -> str:
+    """`url` as it can be written down for later, from wherever it is read and for whoever may:
+    absolute, and without a password. `OperatorError` when it has one."""
+    parsed = _parsed(url)
+    if parsed.get_backend_name() == "sqlite":
+        return os.path.abspath(str(parsed.database))
+    if parsed.password is not None or "password" in parsed.query:
+        raise OperatorError(
+            f"{_shown(parsed)}: the password would be written down where others can read it",
+            hint="leave it out: libpq takes it from ~/.pgpass, PGPASSFILE or a service file",
+        )
+    return parsed.render_as_string()
+
+
 def _parsed(url: str) -> sa.URL:
     try:
         parsed = sa.make_url(url if "://" in url else f"sqlite:///{url}")
@@ -115,11 +129,15 @@ def _parsed(url: str) -> sa.URL:
         return parsed.set(drivername="postgresql")
     if parsed.drivername != "sqlite" or not parsed.database:
         raise OperatorError(
-            f"{parsed.render_as_string(hide_password=True)}: neither an SQLite file nor a"
-            " PostgreSQL database",
+            f"{_shown(parsed)}: neither an SQLite file nor a PostgreSQL database",
             hint=_URL_HINT,
         )
     return parsed
+
+
+def _shown(parsed: sa.URL) -> str:
+    """The URL without a password, wherever it stands."""
+    return parsed.difference_update_query(["password"]).render_as_string(hide_password=True)
 
 
 def _postgresql(parsed: sa.URL, patience: int) -> sa.Engine:

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from holdfast.errors import StoreError
 from holdfast.stores.sql_engine import Database
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 _LOCK = 0x686F6C64  # "hold": one that creates or migrates at a time
 
 META = sa.MetaData()
@@ -48,7 +48,7 @@ certificate_table = sa.Table(
     sa.Column("certificate", sa.LargeBinary),  # DER; NULL when only the serial is known
     sa.Column("revision", sa.BigInteger, nullable=False, server_default="0"),
     sa.UniqueConstraint("ca_id", "serial"),
-    sa.Index("certificate_revision", "ca_id", "revision"),
+    sa.Index("certificate_change", "ca_id", "revision", "id"),
 )
 revocation_table = sa.Table(
     "revocation",
@@ -67,6 +67,11 @@ STEPS: dict[int, tuple[str, ...]] = {
         "UPDATE ca SET revision = COALESCE("
         "(SELECT MAX(id) FROM certificate WHERE certificate.ca_id = ca.id), 0)",
         "CREATE INDEX certificate_revision ON certificate (ca_id, revision)",
+    ),
+    # One change may be of a million rows: they are read page by page.
+    2: (
+        "DROP INDEX certificate_revision",
+        "CREATE INDEX certificate_change ON certificate (ca_id, revision, id)",
     ),
 }
 """The statements that make version n + 1 of version n, in both databases' SQL."""

@@ -95,7 +95,7 @@ def test_what_is_brought_up_is_what_is_made_new(
     new = postgres.fresh() if "postgresql" in url else f"sqlite:///{tmp_path}/new.sqlite"
     SqlLedger.create(new, ca=CA).close()
     made, grown = columns(new), columns(url)
-    assert [name for name, _ in made["indexes"] if "revision" in name] == ["certificate_revision"]
+    assert [name for name, _ in made["indexes"] if "change" in name] == ["certificate_change"]
     assert set(made["indexes"]) <= set(grown["indexes"])
     for table in ("holdfast_schema", "ca", "certificate", "revocation"):
         assert grown[table] == made[table]
