@@ -43,6 +43,8 @@ AT_ONCE = 4  # addresses of one target
 
 Ask = Callable[[str, Subject], Awaitable[ResponderAnswer]]
 Fetch = Callable[[str, int], Awaitable[bytes]]
+Grown = Callable[[Callable[[], Report]], None]
+"""Called as a check goes on, with what makes the report on all that was seen so far."""
 Which = Literal["all", "first"]
 
 
@@ -84,7 +86,9 @@ class Checker:
         self._policy = policy
         self._addresses = addresses
 
-    async def check(self, target: Target, looking: Looking, *, at: datetime) -> Report:
+    async def check(
+        self, target: Target, looking: Looking, *, at: datetime, grown: Grown | None = None
+    ) -> Report:
         """Look at `target` and judge what was seen at the instant `at`."""
         servername = looking.servername or target.host
         judge = Judge(
@@ -99,10 +103,16 @@ class Checker:
         except Unavailable as error:
             unresolved = Failure("unreachable", error.message, failure=error.failure)
             return report(target.text, Seen(unresolved=unresolved), judge)
-        observations = await self._observations(target, addresses, servername, looking)
+
+        def tell(seen: Seen) -> None:
+            if grown is not None:
+                grown(lambda: report(target.text, seen, judge))
+
+        observations = await self._observations(target, addresses, servername, looking, tell)
         seen = Seen(observations=observations)
         seen = replace(seen, issuers=await self._issuers(seen))
-        return report(target.text, await self._asked(seen), judge)
+        tell(seen)
+        return report(target.text, await self._asked(seen, tell), judge)
 
     # -- handshakes -------------------------------------------------------------------------
 
@@ -117,19 +127,30 @@ class Checker:
         addresses: Sequence[Address],
         servername: str,
         looking: Looking,
+        tell: Callable[[Seen], None],
     ) -> tuple[Observation, ...]:
         turn = asyncio.Semaphore(AT_ONCE)
+        so_far: list[Observation] = []
+
+        def saw(observation: Observation) -> None:
+            so_far.append(observation)
+            tell(Seen(observations=tuple(so_far)))
 
         async def one(address: Address) -> list[Observation]:
             async with turn:
-                return await self._address(target, address, servername, looking)
+                return await self._address(target, address, servername, looking, saw)
 
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(one(address)) for address in addresses]
         return tuple(o for task in tasks for o in task.result())
 
     async def _address(
-        self, target: Target, address: Address, servername: str, looking: Looking
+        self,
+        target: Target,
+        address: Address,
+        servername: str,
+        looking: Looking,
+        saw: Callable[[Observation], None],
     ) -> list[Observation]:
         """Every version; in each the certificate that comes by itself, and the other kind's."""
 
@@ -146,21 +167,28 @@ class Checker:
             )
 
         seen: list[Observation] = []
+
+        def keep(observation: Observation) -> None:
+            seen.append(observation)
+            saw(observation)
+
         for version in looking.versions:
             first = await shake(version, "any")
-            seen.append(first)
+            keep(first)
             if first.error is not None and first.error.kind != "tls-handshake-failed":
                 break  # neither another version nor another try will get further
             if not first.seen:
                 continue
-            seen += [await shake(version, "any") for _ in range(looking.handshakes - 1)]
+            for _ in range(looking.handshakes - 1):
+                keep(await shake(version, "any"))
             known = {o.leaf for o in seen if o.seen}
             other: Authentication = "ecdsa" if first.key_type.startswith("RSA") else "rsa"
             second = await shake(version, other)
             # No certificate of the other kind is no finding; nor is a server that ignores the wish
             if second.seen and (second.leaf not in known or second.key_type != first.key_type):
-                seen.append(second)
-                seen += [await shake(version, other) for _ in range(looking.handshakes - 1)]
+                keep(second)
+                for _ in range(looking.handshakes - 1):
+                    keep(await shake(version, other))
         return seen
 
     # -- what the certificates point at -----------------------------------------------------
@@ -186,7 +214,7 @@ class Checker:
         except HoldfastError:
             return ()
 
-    async def _asked(self, seen: Seen) -> Seen:
+    async def _asked(self, seen: Seen, tell: Callable[[Seen], None]) -> Seen:
         """`seen` with what responders and CRLs say of each leaf."""
         responders: dict[str, tuple[ResponderAnswer, ...]] = {}
         crls: dict[str, CrlAnswer] = {}
@@ -200,6 +228,7 @@ class Checker:
                 subject = Subject.of(leaf, issuer)
                 urls = leaf.responder_urls[:MAX_RESPONDERS]
                 responders[leaf.sha256] = tuple([await self._ask(url, subject) for url in urls])
+                tell(replace(seen, responders=dict(responders)))
             url = next((u for u in leaf.crl_urls if u.lower().startswith("http://")), None)
             if self._crls and self._fetch is not None and url is not None:
                 crls[leaf.sha256] = await self._crl(url)
