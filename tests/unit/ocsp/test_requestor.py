@@ -203,11 +203,12 @@ def test_k25_certificates_that_sign_each_other_are_each_tried_once() -> None:
     loop = [root("Loop", key=key, at=BEGIN, serial=100 + n) for n in range(4)]
     client = a_server(loop[0], "loop.test")
     sent = (client.certificate, *(one.certificate for one in loop))
-    begun = process_time()
-    why = refused(signed_request(ASKED, client, certificates=sent))
-    took = process_time() - begun
-    assert "no signatures lead to who may ask" in why
-    assert took < 0.1  # it takes 3 ms; by every order it took 30
+    hostile, took = signed_request(ASKED, client, certificates=sent), []
+    for _ in range(5):
+        begun = process_time()
+        assert "no signatures lead to who may ask" in refused(hostile)
+        took.append(process_time() - begun)
+    assert min(took) < 0.012  # 2 ms; by every order it takes 25
     many = signed_request(ASKED, client, certificates=(*sent, CLIENT.certificate))
     assert "6 certificates came with the request, more than 5" in refused(many)
     held = signed_request(ASKED, CLIENT, certificates=(CLIENT.certificate,) * 5)
