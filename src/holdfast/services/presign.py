@@ -245,9 +245,10 @@ class Presigner:
     def _batches(self, going: _Going) -> Iterator[Batch]:
         rows: list[Row] = []
         gone: list[bytes] = []
-        shown = Need.OLD in going.needs
+        shown, full = Need.OLD in going.needs, False
         for number, step in enumerate(going.steps):
-            if number % TOLD == 0:
+            if full or number % TOLD == 0:
+                full = False
                 if shown:
                     self._progress(min(number, going.total), going.total)
                 yield from self._meanwhile()
@@ -265,7 +266,7 @@ class Presigner:
                 rows.append((step.serial, step.certificate_status))
             if len(rows) >= self._processes.batch or len(gone) >= MOST:
                 yield Batch(rows, going.at, gone)
-                rows, gone = [], []
+                rows, gone, full = [], [], True
         if rows or gone:
             yield Batch(rows, going.at, gone)
         if shown:

@@ -33,7 +33,7 @@ from holdfast.plan.rules import Rules
 from holdfast.seams import Clock
 
 PATIENCE = 300.0  # seconds without a word from anybody; a slow token signs 20 a second
-FIRST, LEAST, MOST = 500, 50, 10_000  # rows of a batch: the first, and bounds of the later ones
+FIRST, LEAST, MOST = 100, 20, 10_000  # rows of a batch: the first, and bounds of the later ones
 SECONDS = 1.0  # of signing that a batch should take
 
 Choose = Callable[[datetime], Signer]
