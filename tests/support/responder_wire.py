@@ -93,9 +93,10 @@ class Wire:
         if self._kept:
             return False
         try:
-            return self.sock.recv(1) == b""
+            self._kept = self.sock.recv(65536)
         except ConnectionError:
             return True
+        return self._kept == b""
 
     def _more(self) -> None:
         data = self.sock.recv(65536)
