@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import base64
+import json
+import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from cryptography import x509
 
 from holdfast.ocsp.statuses import GOOD, Revoked
 from holdfast.pki.issue import Authority, Issued, Revocation
@@ -229,6 +232,59 @@ def test_a_directory_that_openssl_signed(world: World) -> None:
     refused = ran([*command, "--key", world.file("ca.key"), "--check"])
     assert refused.returncode == 2
     assert b"signed already" in refused.stderr
+
+
+# The tables that cfssl's migrations make (certdb/sqlite/migrations)
+CERTDB = """
+CREATE TABLE certificates (
+  serial_number blob NOT NULL, authority_key_identifier blob NOT NULL, ca_label blob,
+  status blob NOT NULL, reason int, expiry timestamp, revoked_at timestamp, pem blob NOT NULL,
+  PRIMARY KEY(serial_number, authority_key_identifier));
+CREATE TABLE ocsp_responses (
+  serial_number blob NOT NULL, authority_key_identifier blob NOT NULL, body blob NOT NULL,
+  expiry timestamp, PRIMARY KEY(serial_number, authority_key_identifier));
+"""
+
+
+def test_a_file_that_cfssl_dumped(world: World) -> None:
+    """`cfssl ocsprefresh` signs for its database, `ocspdump` writes the file, as `ocspserve` takes
+    it; `ocspsign` revokes one more."""
+    with closing(sqlite3.connect(world.file("certs.db"))) as database:
+        database.executescript(CERTDB)
+        for issued, reason in ((world.good, None), (world.revoked, 1)):
+            found = issued.certificate.x509.extensions.get_extension_for_class(
+                x509.AuthorityKeyIdentifier
+            )
+            assert found.value.key_identifier is not None
+            row = (
+                str(issued.certificate.serial),
+                found.value.key_identifier.hex(),
+                "good" if reason is None else "revoked",
+                reason or 0,
+                f"{issued.certificate.not_after:%Y-%m-%d %H:%M:%S}+00:00",
+                f"{NOW:%Y-%m-%d %H:%M:%S}+00:00",
+                issued.pem.decode(),
+            )
+            database.execute("INSERT INTO certificates VALUES (?, ?, '', ?, ?, ?, ?, ?)", row)
+        database.commit()
+    config = world.file("db.json")
+    config.write_text(json.dumps({"driver": "sqlite3", "data_source": str(world.file("certs.db"))}))
+    keys = ["-ca", world.file("ca.pem"), "-responder", world.file("ca.pem")]
+    keys += ["-responder-key", world.file("ca.key"), "-loglevel", "4"]
+    signed = ran(["cfssl", "ocsprefresh", "-db-config", config, *keys])
+    assert signed.returncode == 0, signed.stderr
+    dumped = ran(["cfssl", "ocspdump", "-db-config", config, "-loglevel", "4"])
+    path = world.file("responses")
+    path.write_bytes(dumped.stdout)
+    assert len(dumped.stdout.split()) == 2
+    with world.responder("--responses", path, signs=False) as url:
+        assert world.asked(url, "good") == "good"
+        assert world.asked(url, "revoked") == "revoked"
+        words = ["-cert", world.file("good.pem"), "-status", "revoked", "-reason", "4"]
+        one = ran(["cfssl", "ocspsign", *keys, *words])
+        with path.open("ab") as file:
+            file.write(json.loads(one.stdout)["ocspResponse"].encode() + b"\n")
+        assert world.asked(url, "good") == "revoked"
 
 
 def test_responses_of_another_ca_are_told_before_it_serves(world: World) -> None:
