@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from enum import Enum
 from typing import NamedTuple, Protocol
 
 from holdfast.errors import StoreError
@@ -136,6 +137,23 @@ class AnswerShelf(Protocol):
 
     @property
     def generation(self) -> int: ...
+
+
+class Waits(Enum):
+    """Instead of a ledger's word: it would have to be waited for."""
+
+    WAITS = "waits"
+
+
+def entry_at_once(ledger: Ledger) -> Callable[[int], LedgerEntry | Waits | None]:
+    """How `ledger` is asked where nothing may block: as `entry`, or `Waits` where that would block.
+    One that can tell cheaper than by `blocking` does in a method `entry_now`."""
+    quick: Callable[[int], LedgerEntry | Waits | None] | None = getattr(ledger, "entry_now", None)
+
+    def ask(serial: int) -> LedgerEntry | Waits | None:
+        return Waits.WAITS if ledger.blocking else ledger.entry(serial)
+
+    return ask if quick is None else quick
 
 
 class StapledServer(Protocol):

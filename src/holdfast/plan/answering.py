@@ -8,7 +8,6 @@ carry no bytes (R4); an answer ends before its signer and its issuer do (R15, R3
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import NamedTuple
 
@@ -63,8 +62,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """`der`: what is sent. Times are None for an error; `nonced` answers are never cached (R19).
 
     `why` is for the log: why an error was answered. `requestor`: who proved to be asking, "" when

@@ -29,7 +29,7 @@ _GOOD = encode_certificate_status(GOOD)
 
 class Shape(NamedTuple):
     """A plain request without its serial and nonce. `nonce`: what stands before the nonce in an
-    answer's extensions, b"" when there is none; `certid`: of any serial."""
+    answer's extensions, b"" when there is none; `certid` is of any serial, `kind` its template."""
 
     serial_length: int
     length: int
@@ -37,6 +37,7 @@ class Shape(NamedTuple):
     nonce_length: int
     nonce: bytes
     certid: CertID
+    kind: tuple[str, bool]
 
 
 class Plain(NamedTuple):
@@ -73,9 +74,10 @@ class QuickSigning:
             shape = self._shapes.get(data[:split])
             if shape is None:
                 continue
-            after = split + shape.serial_length
-            nonce_at = after + len(shape.between)
-            if len(data) != shape.length or data[after:nonce_at] != shape.between:
+            serial_length, length, between = shape[:3]
+            after = split + serial_length
+            nonce_at = after + len(between)
+            if len(data) != length or data[after:nonce_at] != between:
                 return None
             octets = data[split:after]
             first = octets[0]
@@ -107,6 +109,7 @@ class QuickSigning:
             size,
             told[: len(told) - size],
             certid,
+            (certid.hash_algorithm, certid.null_parameters),
         )
         if split not in self._splits:
             self._splits.append(split)
@@ -130,14 +133,14 @@ class QuickSigning:
         this_update, next_update = self._window
         if next_update <= this_update:
             return None
-        asked = plain.shape.certid
-        kind = asked.hash_algorithm, asked.null_parameters
-        moment = self._moments.get(kind) or self._moment(kind)
-        nonced = self._echoed and plain.shape.nonce_length > 0
-        extensions = plain.shape.nonce + plain.nonce if nonced else b""
-        certid = CertID(asked[0], asked[1], asked[2], plain.serial, asked[4])
+        shape, octets, serial, nonce = plain
+        moment = self._moments.get(shape.kind) or self._moment(shape.kind)
+        nonced = self._echoed and nonce != b""
+        extensions = shape.nonce + nonce if nonced else b""
+        name, name_hash, key_hash, _, null = shape.certid
+        certid = CertID(name, name_hash, key_hash, serial, null)
         return Answer(
-            moment.respond(plain.octets, encoded, extensions),
+            moment.respond(octets, encoded, extensions),
             ResponseStatus.successful,
             this_update,
             next_update,

@@ -19,7 +19,7 @@ from holdfast.ocsp.sign import Signer
 from holdfast.ocsp.statuses import GOOD, CertificateStatus, ResponseStatus, Revoked
 from holdfast.plan.answering import Answer, Detail, Rules, answer, read_request, refusal
 from holdfast.plan.choosing import choose
-from holdfast.seams import Clock, Ledger, LedgerEntry
+from holdfast.seams import Clock, Ledger, LedgerEntry, Waits, entry_at_once
 from holdfast.sources.quick_signing import QuickSigning
 from holdfast.sources.signer_pool import BoundedPool
 from holdfast.sources.signers import Choice, Signers
@@ -66,6 +66,7 @@ class Signing:
         `keep`: how many answers are kept to be given again."""
         self.signers = signer if isinstance(signer, Signers) else Signers(signer)
         self._ledger = ledger
+        self._entry_now = entry_at_once(ledger)
         self._clock = clock
         self._rules = rules or Rules()
         self._audit = audit
@@ -120,39 +121,49 @@ class Signing:
         no more than a hundredth of its window has passed: so that caches and If-None-Match work
         (R23), and a crowd costs one signature.
         """
-        if self._ledger.blocking:
-            return None
         at = self._clock.now()
         choice = self._chosen(at)  # first: what another signed before is then forgotten
-        held = self._given.get(data)
-        if held is not None and held.since <= at < held.until:
-            try:
-                if self._word(held.serials) == held.word:
-                    return held.answer
-            except StoreError as error:
-                return refusal(ResponseStatus.tryLater, error.message)
-        if choice.signer.blocking and len(choice.able) == 1:
-            return None
+        signer = choice.signer
         try:
             plain = self._quick.read(data)
-            if plain is not None and not choice.objection and not choice.signer.blocking:
-                entry = self._ledger.entry(plain.serial)
-                given = self._quick.answer(plain, entry, choice.signer, at)
+            if plain is not None:
+                entry = self._entry_now(plain.serial)
+                if entry is Waits.WAITS:
+                    return None
+                held = self._given.get(data)
+                if held is not None and held.since <= at < held.until and held.word == (entry,):
+                    return held.answer
+                if signer.blocking:
+                    return None
+                given = None
+                if not choice.objection:
+                    given = self._quick.answer(plain, entry, signer, at)
                 if given is not None:
-                    self._note(given, choice.signer)
+                    if self._audit is not None:
+                        self._audit(given, signer)
                     if self._keep and not plain.nonce:
                         self._keep_it(given, data, (plain.serial,), (entry,))
                     return given
-            request = read_request(data)
-            if isinstance(request, Answer):
-                return request
-            signer = _preferred(choice, request, at)
-            if signer.blocking:
-                return None
-            certids = self._ours(request)
-            word = self._word(tuple(one.serial for one in certids))
+            return None if self._ledger.blocking else self._general(data, choice, at)
         except StoreError as error:
             return refusal(ResponseStatus.tryLater, error.message)
+
+    def _general(self, data: bytes, choice: Choice, at: datetime) -> Answer | None:
+        """The same of whatever is not plain."""
+        held = self._given.get(data)
+        fresh = held is not None and held.since <= at < held.until
+        if held is not None and fresh and self._word(held.serials) == held.word:
+            return held.answer
+        if choice.signer.blocking and len(choice.able) == 1:
+            return None
+        request = read_request(data)
+        if isinstance(request, Answer):
+            return request
+        signer = _preferred(choice, request, at)
+        if signer.blocking:
+            return None
+        certids = self._ours(request)
+        word = self._word(tuple(one.serial for one in certids))
         if len(certids) == 1:
             self._quick.learn(data, request)
         given = self._sign(request, dict(zip(certids, word, strict=True)), signer, at)
@@ -238,7 +249,8 @@ class Signing:
         """Note what was signed, and keep it when it may be given again."""
         if given.response_status is not ResponseStatus.successful:
             return given
-        self._note(given, signer)
+        if self._audit is not None:
+            self._audit(given, signer)
         if (
             self._keep
             and not request.extensions
@@ -249,10 +261,6 @@ class Signing:
             serials = tuple(single.certid.serial for single in request.singles)
             self._keep_it(given, data, serials, word)
         return given
-
-    def _note(self, given: Answer, signer: Signer) -> None:
-        if self._audit is not None:
-            self._audit(given, signer)
 
     def _keep_it(self, given: Answer, data: bytes, serials: tuple[int, ...], word: Word) -> None:
         made, begin, end = given.made_at, given.this_update, given.next_update

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from holdfast.errors import StoreError
 from holdfast.net.clock import SystemClock
-from holdfast.seams import Clock, LedgerEntry
+from holdfast.seams import Clock, LedgerEntry, Waits
 from holdfast.stores.index_blocks import (
     BLOCK,
     Layout,
@@ -93,6 +93,21 @@ class IndexTxt:
             return False  # told at once
         finally:
             self._lock.release()
+
+    def entry_now(self, serial: int, /) -> LedgerEntry | Waits | None:
+        """See `seams.entry_at_once`: one look at the file for both."""
+        if not self._lock.acquire(blocking=False):
+            return Waits.WAITS
+        try:
+            if self._trouble is None and not self._is_due(_identity(os.stat(self._name))):
+                found = self._recent.get(serial)
+                if found is not None:
+                    return found
+        except OSError:
+            pass  # `entry` tells it
+        finally:
+            self._lock.release()
+        return Waits.WAITS if self.blocking else self.entry(serial)
 
     def entry(self, serial: int, /) -> LedgerEntry | None:
         with self._lock:

@@ -7,7 +7,6 @@ import hashlib
 import json
 import os
 import socket
-from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -67,7 +66,7 @@ def test_r36_a_line_tells_what_was_signed_when_and_by_whom(tmp_path: Path) -> No
 def test_r7_a_line_names_who_proved_to_be_asking(tmp_path: Path) -> None:
     given, signer = an_answer()
     audit = Audit("One", tally=a_tally(), lines=LineFile(str(tmp_path / "audit")))
-    audit(replace(given, requestor="CN=client.test"), signer)
+    audit(given._replace(requestor="CN=client.test"), signer)
     (line,) = (tmp_path / "audit").read_text().splitlines()
     assert json.loads(line)["requestor"] == "CN=client.test"
 

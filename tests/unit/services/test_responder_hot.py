@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import asyncio
 from base64 import b64encode
-from dataclasses import replace
 from datetime import timedelta
 from urllib.parse import quote
 
@@ -95,9 +94,9 @@ def general(made: Responder, method: str, target: bytes, body: bytes = b"") -> R
     [
         Shelf(),
         Live(),
-        Live(replace(LIVE, nonced=True)),
+        Live(LIVE._replace(nonced=True)),
         Live(refusal(ResponseStatus.tryLater, "busy")),
-        Live(replace(LIVE, next_update=START + timedelta(seconds=90))),
+        Live(LIVE._replace(next_update=START + timedelta(seconds=90))),
     ],
 )
 def test_both_ways_say_the_same(answering: object) -> None:
