@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import multiprocessing
 import os
@@ -28,6 +29,12 @@ OTHER = a_root("Other").certificate
 CAS = {"One": ONE, "Other": OTHER}
 THEN, LATER = 1_780_000_000, 1_780_043_200
 GOOD = b"\x80\x00"
+
+
+_READERS = """
+import lmdb, sys
+print(lmdb.open(sys.argv[1], subdir=False, readonly=True).readers())
+"""
 
 
 def value(der: bytes, this_update: int = THEN, next_update: int = LATER) -> bytes:
@@ -102,6 +109,39 @@ def test_every_commit_of_another_process_is_seen_at_once(path: Path, fill: Fill)
     fill(path, gone=(2,))
     assert held(shelf, 2) is None
     assert held(shelf, 1) == GOOD + b"new 4"
+
+
+def test_an_event_loop_sees_every_commit_by_the_transaction_that_it_keeps(
+    path: Path, fill: Fill
+) -> None:
+    """And keeps none for longer than it may: what it pins, a writer cannot use again."""
+    fill(path, (1, b"old"))
+
+    async def ask() -> None:
+        shelf = Answers(path, keep_for=0.0)
+        assert held(shelf, 1) == held(shelf, 1) == GOOD + b"old"
+        for turn in range(5):
+            fill(path, (1, b"new %d" % turn), (2, b"two"), ca="Other" if turn == 2 else "One")
+            assert held(shelf, 1) == GOOD + b"new %d" % (turn if turn != 2 else 1)
+        assert held(shelf, 2, "Other") == GOOD + b"two"
+        assert readers(path)
+        await asyncio.sleep(0)  # the timer of a moment ago
+        await asyncio.sleep(0)
+        assert not readers(path)
+        assert held(shelf, 1) == GOOD + b"new 4"
+        shelf.close()
+        assert not readers(path)
+
+    asyncio.run(ask())
+
+
+def readers(path: Path) -> int:
+    """How many transactions hold pages of the file, as another process sees it in LMDB's table."""
+    done = subprocess.run(
+        [sys.executable, "-c", _READERS, path], capture_output=True, check=True, text=True
+    )
+    rows = [line.split() for line in done.stdout.strip().splitlines()[1:]]
+    return sum(row[-1] != "-" for row in rows)
 
 
 def test_generation_stands_still_while_nothing_is_committed(path: Path, fill: Fill) -> None:

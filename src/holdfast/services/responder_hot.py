@@ -19,14 +19,14 @@ from holdfast.services.responder_refusals import Refusals
 from holdfast.services.responder_replies import cacheable, max_age_of, uncacheable
 from holdfast.services.responder_tally import Tally
 
-KEPT_BYTES = 32 << 20  # of replies that are kept; 24,000 of those signed by P-256
+KEPT_BYTES = 56 << 20  # of replies that are kept; 70,000 of those signed by P-256
 ANEW_AFTER = 10  # seconds; when more is asked than can be kept, replacing costs more than it saves
-_OVERHEAD = 200  # bytes of an entry beside its key and its value
-_PLAIN = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=%"
+_OVERHEAD = 280  # bytes of an entry beside its key and its value
 _FOR_EVER = 1 << 62
 
-Rest = tuple[bytes, int]
-"""What follows the Date of a reply, and the counter of what it says."""
+Rest = tuple[bytes, bytes, int]
+"""What follows the Date of a reply, in the part that many share and its own, and the counter of
+what it says."""
 
 
 class HotReplies:
@@ -54,6 +54,7 @@ class HotReplies:
             for path in (mount.prefix, mount.prefix + b"/")
             if path and path not in pages
         }
+        self._only = mounts.all[0] if len(mounts.all) == 1 and not mounts.all[0].prefix else None
         self._generation = _generation_of(mounts)
         self._seen: object = None
         self._epoch = 0
@@ -86,9 +87,9 @@ class HotReplies:
             if found is None:
                 return None
         row = self._row
-        row[found[1]] += 1
+        row[found[2]] += 1
         row[self._get] += 1
-        return found[0]
+        return found[0] + found[1]
 
     def post(self, line: bytes, body: bytes, peer: str, /) -> bytes | None:
         mount = self._posts.get(line)
@@ -101,53 +102,42 @@ class HotReplies:
         key = mount.prefix + body  # a body never begins as a request line of GET does
         found = self._kept.get(key) or self._brief.get(key)
         if found is None:
-            found = self._made(mount, body, key, b"", peer)
+            found = self._made(mount, body, key, "POST", peer)
             if found is None:
                 return None
         row = self._row
-        row[found[1]] += 1
+        row[found[2]] += 1
         row[self._post] += 1
-        return found[0]
+        return found[0] + found[1]
 
     # -- below ------------------------------------------------------------------------------
 
     def _found(self, line: bytes, peer: str) -> Rest | None:
-        """Of a request line that was not seen since the shelf changed; perhaps of a POST that was,
-        whose reply is the same."""
+        """Of a request line that was not seen since the shelf changed."""
         target = line[4:]
-        mount = self._mounts.of(target)
+        mount = self._only or self._mounts.of(target)
         if mount is None or len(line) > MAX_GET_URL or target in self._pages:
             return None
-        data = plain_request(target[len(mount.prefix) :])
-        if data is None:
-            return None
-        key = mount.prefix + data
-        found = self._kept.get(key)
-        if found is None:
-            return self._made(mount, data, key, line, peer)
-        size = len(line) + _OVERHEAD
-        if self._kept_bytes + size <= KEPT_BYTES:
-            self._kept[line] = found
-            self._kept_bytes += size
-        return found
+        data = plain_request(target[len(mount.prefix) :] if mount.prefix else target)
+        return None if data is None else self._made(mount, data, line, "GET", peer)
 
-    def _made(self, mount: Mount, data: bytes, key: bytes, line: bytes, peer: str) -> Rest | None:
-        """`key`: to keep it under; `line`: of a GET, to keep it under that too."""
+    def _made(self, mount: Mount, data: bytes, key: bytes, method: str, peer: str) -> Rest | None:
+        """`key`: to keep it under, the whole request line of a GET."""
         held = mount.held_now(data, self._epoch)
         if held is not None:
             (der, this_update, next_update), said = held
             max_age = max_age_of(next_update, self._epoch, self._max_age)
-            made = cacheable(der, this_update, next_update, max_age), self._at[said]
-            self._keep(key, line, made, next_update if max_age == self._max_age else 0)
+            made = *cacheable(der, this_update, next_update, max_age), self._at[said]
+            self._keep(key, made, next_update if max_age == self._max_age else 0)
             return made
         given = mount.answer_now(data)
-        return None if given is None else self._rest(given, "GET" if line else "POST", peer)
+        return None if given is None else self._rest(given, method, peer)
 
     def _rest(self, given: Answer, method: str, peer: str) -> Rest:
         if given.response_status is not ResponseStatus.successful:
             self._row[self._live] += 1
             self._refusals.tell(given, method=method, peer=peer)
-            return uncacheable(given.der), self._at[given.response_status.name]
+            return b"", uncacheable(given.der), self._at[given.response_status.name]
         singles = given.singles
         for single in singles[1:]:
             self._row[self._at[single.certificate_status.text]] += 1
@@ -156,28 +146,26 @@ class HotReplies:
             self._row[self._live] += 1
             said = self._at[singles[0].certificate_status.text]
         if given.nonced or given.next_update is None or given.this_update is None:
-            return uncacheable(given.der), said
+            return b"", uncacheable(given.der), said
         begins, ends = _epoch(given.this_update), _epoch(given.next_update)
         max_age = max_age_of(ends, self._epoch, self._max_age)
-        return cacheable(given.der, begins, ends, max_age), said
+        return *cacheable(given.der, begins, ends, max_age), said
 
-    def _keep(self, key: bytes, line: bytes, made: Rest, next_update: int) -> None:
+    def _keep(self, key: bytes, made: Rest, next_update: int) -> None:
         """Until its max-age begins to shrink; `next_update` 0: for this second."""
-        size = len(key) + len(line) + len(made[0]) + 2 * _OVERHEAD
+        size = len(key) + len(made[1]) + _OVERHEAD
         if next_update:
             if self._kept_bytes + size > KEPT_BYTES:
                 if self._epoch - self._forgot < ANEW_AFTER:
                     return
                 self._forget()
             self._kept[key] = made
-            if line:
-                self._kept[line] = made
             self._kept_bytes += size
             self._until = min(self._until, next_update - self._max_age)
         else:
             if self._brief_bytes + size > KEPT_BYTES:
                 self._brief, self._brief_bytes = {}, 0
-            self._brief[line or key] = made
+            self._brief[key] = made
             self._brief_bytes += size
 
     def _forget(self) -> None:
@@ -189,13 +177,13 @@ class HotReplies:
 def plain_request(path: bytes) -> bytes | None:
     """The request in `path`, what follows the prefix, when it is spelled as most clients do: one
     `/`, base64 with its padding, `+ / =` raw or percent-encoded. None: read it the general way."""
-    if path[:1] != b"/" or path.translate(None, _PLAIN):
+    if path[:2] != b"/M":  # what base64 of a SEQUENCE begins with
         return None
     text = path[1:]
     if b"%" in text:
         text = text.replace(b"%2B", b"+").replace(b"%2F", b"/").replace(b"%3D", b"=")
     try:
-        return a2b_base64(text, strict_mode=True) if text[:1] == b"M" else None
+        return a2b_base64(text, strict_mode=True)
     except Error:
         return None
 

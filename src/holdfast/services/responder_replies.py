@@ -17,10 +17,11 @@ from holdfast.ocsp.http import RESPONSE_TYPE
 _TYPE = (b"Content-Type", RESPONSE_TYPE.encode())
 _NO_STORE = (b"Cache-Control", b"no-store")
 _CACHE_CONTROL = b"max-age=%d, public, no-transform, must-revalidate"
-_TIMES = b"Last-Modified: %b\r\nExpires: %b\r\nCache-Control: " + _CACHE_CONTROL + b"\r\n"
-_KEPT = (
-    b"Content-Type: " + RESPONSE_TYPE.encode() + b'\r\n%bETag: "%b"\r\nContent-Length: %d\r\n\r\n%b'
+_TIMES = (
+    b"Content-Type: " + RESPONSE_TYPE.encode() + b"\r\n"
+    b"Last-Modified: %b\r\nExpires: %b\r\nCache-Control: " + _CACHE_CONTROL + b"\r\n"
 )
+_KEPT = b'ETag: "%b"\r\nContent-Length: %d\r\n\r\n%b'
 _UNCACHED = (
     b"Content-Type: " + RESPONSE_TYPE.encode() + b"\r\n"
     b"Cache-Control: no-store\r\n"
@@ -33,10 +34,11 @@ def max_age_of(next_update: int, at: int, most: int) -> int:
     return max(0, min(next_update - at - 1, most))
 
 
-def cacheable(der: bytes, this_update: int, next_update: int, max_age: int) -> bytes:
-    """What follows the Date of a 200: the other headers and the body. Times are epoch seconds."""
+def cacheable(der: bytes, this_update: int, next_update: int, max_age: int) -> tuple[bytes, bytes]:
+    """What follows the Date of a 200: the headers that many answers share, then the others and the
+    body. Times are epoch seconds."""
     etag = hashlib.sha256(der).hexdigest().encode()
-    return _KEPT % (_times(this_update, next_update, max_age), etag, len(der), der)
+    return _times(this_update, next_update, max_age), _KEPT % (etag, len(der), der)
 
 
 def uncacheable(der: bytes) -> bytes:

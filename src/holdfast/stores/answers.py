@@ -1,21 +1,24 @@
 """Answers: the file of responses that were signed ahead, read by every process that serves them.
 
 One LMDB file for several CAs; LMDB is a tree in a memory map, so that reading neither copies nor
-locks, and a commit is there for every process at once. Laws: each read is a transaction of its
-own, so nothing committed is missed and no old page is pinned; whatever is wrong with the file is a
-`StoreError`; a file that was put in the place of another is noticed within `LOOK_EVERY`; one
-process opens a file once, after it was forked. The form of the file has a number, and another
-number is refused. Written by `answers_filling`.
+locks, and a commit is there for every process at once. Laws: a read sees every commit before it;
+the transaction of an event loop's reads is kept until the next commit, and for a second at most, so
+that no old page is pinned for long; whatever is wrong with the file is a `StoreError`; a file that
+was put in the place of another is noticed within `LOOK_EVERY`; one process opens a file once, after
+it was forked. The form of the file has a number, and another number is refused. Written by
+`answers_filling`.
 """
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from threading import get_ident
 from typing import Any
 
 import lmdb
@@ -35,6 +38,7 @@ MAX_SHELF = 1 << 38  # bytes of address space, not of disk: 700 million response
 MAX_CAS = 256
 MAX_READERS = 1022  # transactions at one time; one a process
 LOOK_EVERY = 1.0  # seconds between two looks whether another file stands there
+KEPT_FOR = 1.0  # seconds for which a transaction of reads is kept: beginning one costs a read
 
 _LITTLE = 16 << 20  # bytes; a commit of 10,000 answers may need as many
 _ROOM = (
@@ -54,10 +58,12 @@ _DAMAGED = "take the file and its -lock away; `holdfast presign` fills a new one
 
 
 class Answers:
-    """The `AnswerShelf` in the file at `path`."""
+    """The `AnswerShelf` in the file at `path`. `keep_for`: seconds for which the transaction of an
+    event loop's reads is kept."""
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    def __init__(self, path: str | os.PathLike[str], *, keep_for: float = KEPT_FOR) -> None:
         self.path = Path(path)
+        self._keep_for = keep_for
         self._env: Any = None
         self._commits: Commits | None = None
         self._file: tuple[int, int] | None = None
@@ -65,17 +71,18 @@ class Answers:
         self._looked = float("-inf")
         self._answers: dict[bytes, Any] = {}
         self._absent: tuple[int, set[bytes]] = (0, set())
+        self._kept: tuple[int, int, Any] | None = None  # last commit seen, thread, transaction
+        self._dropping: asyncio.TimerHandle | None = None
 
     def held(self, ca: bytes, serial: bytes, /) -> HeldAnswer | None:
         try:
             env = self._current()
             if env is None:
                 return None
-            answers = self._answers.get(ca) or self._found(ca)
-            if answers is None:
+            answers = self._answers.get(ca)
+            if answers is None and (answers := self._found(ca)) is None:
                 return None
-            with env.begin(answers) as transaction:
-                value = transaction.get(serial)
+            value = self._reading(env).get(serial, None, answers)
         except lmdb.Error as error:
             raise trouble(self.path, error) from error
         if value is None:
@@ -118,6 +125,7 @@ class Answers:
             raise trouble(self.path, error) from error
 
     def close(self) -> None:
+        self._drop()
         if self._env is not None:
             self._env.close()
         self._env, self._commits, self._file, self._answers = None, None, None, {}
@@ -154,6 +162,32 @@ class Answers:
         self._looked = now
         return self._env
 
+    def _reading(self, env: Any) -> Any:
+        """A transaction that sees the last commit. Outside of the event loop nobody would end one
+        that is kept, and threads may not share it: there each read has its own."""
+        assert self._commits is not None
+        number, thread = self._commits.last(), get_ident()
+        kept = self._kept
+        if kept is not None and kept[0] == number and kept[1] == thread:
+            return kept[2]
+        transaction = env.begin()
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            return transaction  # ends when it is forgotten
+        self._drop()
+        self._kept = number, thread, transaction
+        self._dropping = loop.call_later(self._keep_for, self._drop)
+        return transaction
+
+    def _drop(self) -> None:
+        if self._kept is not None:
+            self._kept[2].abort()
+            self._kept = None
+        if self._dropping is not None:
+            self._dropping.cancel()
+            self._dropping = None
+
     def _found(self, ca: bytes) -> Any:
         """The CA's database, None when it has none; asked again only after a commit."""
         last = _last(self._env)
@@ -163,6 +197,7 @@ class Answers:
             return None
         with suppress(lmdb.NotFoundError):
             found = self._answers[ca] = self._env.open_db(ANSWERS + ca.hex().encode(), create=False)
+            self._drop()  # a transaction knows no database that was opened after it began
             return found
         self._absent[1].add(ca)
         return None
