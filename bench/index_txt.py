@@ -3,8 +3,9 @@
 The peer is `read_index`, which makes an entry of every line each time, as holdfast did before it
 compared. One line is appended in place; one is changed as `openssl ca -revoke` does it (V becomes
 R, all of the file is written anew and renamed); then one in a thousand is. Each row is the median
-time until a question about the changed certificate is answered. Memory is what the process holds
-beside the file's own pages (RssAnon), after a first question, and its highest point so far.
+of the processor's time until a question about the changed certificate is answered. Memory is what
+the process holds beside the file's own pages (RssAnon), after a first question, and its highest
+point so far.
 """
 
 from __future__ import annotations
@@ -84,9 +85,9 @@ def following(
     taken = []
     for turn in range(rounds):
         number = change(turn)
-        began = time.perf_counter()
+        began = time.process_time()
         entry = ledger.entry(serial(number))
-        taken.append(time.perf_counter() - began)
+        taken.append(time.process_time() - began)
         said = None if entry is None else entry.revoked_at is not None
         if said is not lines[number].startswith(b"R"):
             raise SystemExit("a change was not seen")
@@ -113,9 +114,9 @@ def revoke(path: Path, lines: list[bytes], numbers: range | list[int]) -> int:
 def timed(work: Callable[[], object], *, ask: IndexTxt | None = None) -> float:
     if ask is not None:  # the work is the change, and what is measured is that it is seen
         work()
-    began = time.perf_counter()
+    began = time.process_time()
     work() if ask is None else ask.entry(serial(1))
-    return time.perf_counter() - began
+    return time.process_time() - began
 
 
 def anonymous() -> int:
