@@ -1,7 +1,8 @@
 """One client of an `AnswerServer`: a plain request is answered from bytes to bytes.
 
 Laws: the quick way is taken only between requests, with nothing under way, waiting to be sent or
-draining, and for one whole request in one read; whatever else comes is the general reader's.
+draining, and for one whole request in one read; whatever else comes is the general reader's. A
+server that ends closes no connection in the moment in which a request may be on its way there.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from holdfast.net.http_connection import Connection
 if TYPE_CHECKING:
     from holdfast.net.answer_server import AnswerServer
 
+LAST_CALL = 1.0  # seconds in which what a client has sent already is answered when a server ends
 _UNKNOWN = -1, None
 _log = logging.getLogger("holdfast.net.http_server")
 
@@ -71,6 +73,9 @@ class AnswerConnection(Connection):
         super().data_received(data)
         if self._messages == self._completed == 1:
             server.learn(data, self._headers)
+
+    def _leave(self) -> None:
+        self._deadline.set(LAST_CALL)
 
     def on_message_begin(self) -> None:
         self._messages += 1

@@ -79,7 +79,7 @@ class Connection(asyncio.Protocol):
         self._peer = str(peer[0]) if isinstance(peer, tuple) else ""
         self._server.connections.add(self)
         if self._server.draining:
-            self._transport.abort()
+            self._leave()
         elif len(self._server.connections) > self._limits.connections:
             self._refuse(plain(503, "too many connections", headers=((b"Retry-After", b"1"),)))
         else:
@@ -154,7 +154,11 @@ class Connection(asyncio.Protocol):
         """End now when nothing is under way, else after the reply to it."""
         under_way = self._worker is not None or self._pending or self._turns.waiting
         if self._stage == "idle" and not under_way:
-            self._close()
+            self._leave()
+
+    def _leave(self) -> None:
+        """The server ends, and nothing is under way here."""
+        self._close()
 
     def abort(self) -> None:
         self._transport.abort()
