@@ -14,9 +14,10 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from pkcs11 import TokenFlag
 
 from holdfast.errors import OperatorError, Unavailable
-from holdfast.net.pkcs11 import Token, open_key
+from holdfast.net.pkcs11 import Token, is_last_try, open_key
 from holdfast.net.pkcs11_uri import Pkcs11Uri
 from holdfast.ocsp.certid import CertID, Subject
 from holdfast.ocsp.request import Request
@@ -145,6 +146,26 @@ print(told[0].message)
     assert b"refuses the PIN: PinIncorrect" in done.stdout, done.stderr
     red = ran([sys.executable, "-c", script, PIN])
     assert b"AssertionError" in red.stderr
+
+
+class Counting:
+    """A token that counts wrong PINs, which SoftHSM does not."""
+
+    def __init__(self, flags: TokenFlag) -> None:
+        self.flags = flags
+
+
+@pytest.mark.parametrize(
+    ("flag", "last"),
+    [
+        (TokenFlag.TOKEN_INITIALIZED, False),
+        (TokenFlag.USER_PIN_COUNT_LOW, False),
+        (TokenFlag.USER_PIN_FINAL_TRY, True),
+        (TokenFlag.USER_PIN_LOCKED, True),
+    ],
+)
+def test_the_last_try_of_a_pin_is_left_to_people(flag: TokenFlag, last: bool) -> None:
+    assert is_last_try(Counting(flag | TokenFlag.LOGIN_REQUIRED)) is last
 
 
 def test_a_token_that_was_restarted_signs_again() -> None:

@@ -248,6 +248,12 @@ class Token:
         if self._refused is not None:  # once more would bring the token nearer to locking itself
             raise self._refused
         token = self._found()
+        if self._pin is not None and is_last_try(token):
+            raise OperatorError(
+                f"{self._uri.shown}: a wrong PIN was given so often that the next locks the token",
+                hint="see that the PIN is right by a login by hand, which counts anew: "
+                "`p11tool --provider MODULE --login --list-all`",
+            )
         try:
             if self._pin is None:
                 session = token.open()
@@ -321,6 +327,14 @@ _STARTING = Lock()
 _opened: Counter[str] = Counter()  # sessions by library, in the process `_started_in`
 _started_in = os.getpid()
 _modules: set[str] = set()
+
+
+def is_last_try(token: Any) -> bool:
+    """A service that starts again and again must not be what locks a token: the last try is left
+    to people."""
+    from pkcs11 import TokenFlag
+
+    return bool(token.flags & (TokenFlag.USER_PIN_FINAL_TRY | TokenFlag.USER_PIN_LOCKED))
 
 
 def _library(uri: Pkcs11Uri) -> Any:
