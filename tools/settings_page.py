@@ -23,8 +23,10 @@ every key with its default:
 {settings}
 ```
 
-`[[certificate]]` and `[[server]]` may be given any number of times. A worked example is in
-[keep staples for a server](../how-to/keep-staples.md).
+`[[certificate]]`, `[[server]]` and `[[responder.ca]]` may be given any number of times. Worked
+examples are in [keep staples for a server](../how-to/keep-staples.md) and
+[run the responder as a service](../how-to/responder.md). `holdfast proxy`, `holdfast responder` and
+`holdfast presign` read their tables of such a file by `-c FILE`, and look for none by themselves.
 """
 
 

@@ -30,7 +30,8 @@ from support.processes import HOLDFAST, ran
 ROOT = Path(__file__).resolve().parents[2]
 UNITS = ROOT / "packaging" / "systemd"
 SERVICES = ("holdfast.service", "holdfast-withdraw.service")
-ALL = (*SERVICES, "holdfast-responder.service")
+RESPONDER = ("holdfast-responder.service", "holdfast-presign.service")
+ALL = (*SERVICES, *RESPONDER)
 THRESHOLD = 15  # tenths: `systemd-analyze security` calls 1.5 "OK", 9 and more "UNSAFE"
 GATED = TWO.replace('state = "state"', 'state = "state"\nready = "must-staple"')
 
@@ -200,7 +201,7 @@ def installed(folder: Path, *, dropin: str = "") -> list[Path]:
 @pytest.mark.parametrize("dropin", ["", *sorted(p.name for p in (UNITS / "dropins").iterdir())])
 def test_systemd_understands_every_line(tmp_path: Path, dropin: str) -> None:
     units = [path for path in installed(tmp_path, dropin=dropin) if path.is_file()]
-    assert len(units) == 6
+    assert len(units) == 7
     done = ran(["systemd-analyze", "verify", "--man=no", *units])
     said = done.stderr.decode()
     assert done.returncode == 0, said
@@ -262,6 +263,15 @@ def test_both_services_are_the_same_user_with_the_same_state() -> None:
     assert {key: keeper[key] for key in same} == {key: timer[key] for key in same}
     assert keeper["Type"] == "notify"
     assert keeper["Restart"] == "always"
+
+
+def test_the_responder_and_what_fills_its_stores_are_one_user_who_is_not_the_keeper() -> None:
+    """The store's readers write beside it too; whoever reads the signer's key answers for the CA."""
+    answers, fills = (unit(name)["Service"] for name in RESPONDER)
+    same = ("User", "Group", "StateDirectory", "StateDirectoryMode", "UMask")
+    assert {key: answers[key] for key in same} == {key: fills[key] for key in same}
+    assert answers["User"] != unit("holdfast.service")["Service"]["User"]
+    assert answers["Type"] == "notify"
 
 
 def test_k27_the_timer_looks_twice_within_the_margin() -> None:
