@@ -20,10 +20,8 @@ from itertools import islice
 from holdfast.errors import StoreError
 from holdfast.seams import LedgerEntry
 from holdfast.stores.index_lines import BadLine, read_line, twice
+from holdfast.stores.index_window import MAX_LINE, Moved, Window
 
-BLOCK = 8192  # bytes: a digest of it takes less than a signature by far
-CHUNK = 1 << 20  # bytes read at a time
-MAX_LINE = 1 << 16  # bytes
 MAX_ADDED = 1 << 16  # keys beside the sorted ones, before all are sorted again
 
 _DAY = (
@@ -41,10 +39,6 @@ _PLAIN = re.compile(
 _LOW = (1 << 24) - 1  # of a packed key: the number of its block
 _MIX = 0x9E3779B97F4A7C15  # 2^64 over the golden ratio (Knuth, TAOCP 3, 6.4)
 _MASK = (1 << 64) - 1
-
-
-class Moved(Exception):
-    """The file is no longer what was read: read it again."""
 
 
 @dataclass(slots=True, eq=False)
@@ -69,42 +63,6 @@ class Piece:
     stop: int
     kept: Block | None = None
     replaced: Sequence[Block] = ()
-
-
-class Window:
-    """The bytes of an open file up to `end`, read a chunk at a time. `Moved` when they are gone."""
-
-    def __init__(self, descriptor: int, end: int, *, block: int = BLOCK) -> None:
-        self._descriptor = descriptor
-        self.end = end
-        self.block = block
-        self._start = 0
-        self._data = b""
-
-    def take(self, start: int, size: int) -> bytes:
-        size = min(size, self.end - start)
-        at = start - self._start
-        if at < 0 or at + size > len(self._data):
-            self._data = os.pread(self._descriptor, max(size, CHUNK), start)
-            self._start, at = start, 0
-            if len(self._data) < size:
-                raise Moved
-        return self._data[at : at + size]
-
-    def cut(self, start: int, stop: int) -> Iterator[tuple[int, bytes]]:
-        """Whole lines from `start` to `stop`, about `block` bytes at a time, with their places."""
-        while start < stop:
-            data = self.take(start, min(self.block, stop - start))
-            if start + len(data) < stop:
-                whole = data.rfind(b"\n") + 1
-                if not whole:
-                    data = self.take(start, min(MAX_LINE, stop - start))
-                    whole = data.find(b"\n") + 1 or len(data)
-                    if start + whole < stop and data[whole - 1 : whole] != b"\n":
-                        raise BadLine(f"longer than {MAX_LINE} bytes")
-                data = data[:whole]
-            yield start, data
-            start += len(data)
 
 
 @dataclass(slots=True)

@@ -22,11 +22,8 @@ from holdfast.errors import StoreError
 from holdfast.net.clock import SystemClock
 from holdfast.seams import Clock, LedgerEntry, Waits
 from holdfast.stores.index_blocks import (
-    BLOCK,
     Layout,
-    Moved,
     Piece,
-    Window,
     appended,
     compare,
     entries,
@@ -41,6 +38,7 @@ from holdfast.stores.index_lines import (
     subject_line,
     write_index,
 )
+from holdfast.stores.index_window import BLOCK, Moved, Window
 
 __all__ = ["ATTRIBUTES", "MAX_INDEX", "IndexTxt", "read_index", "subject_line", "write_index"]
 

@@ -7,7 +7,7 @@ asked. Tables and versions are in `sql_schema`, connections in `sql_engine`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -29,19 +29,8 @@ from holdfast.stores.sql_schema import ca_table, certificate_table, revocation_t
 
 PAGE = 1000  # rows fetched at a time
 
-_ENTRY = sa.select(
-    certificate_table.c.id,
-    certificate_table.c.serial,
-    certificate_table.c.not_after,
-    revocation_table.c.revoked_at,
-    revocation_table.c.reason,
-    certificate_table.c.subject,
-).select_from(certificate_table.outerjoin(revocation_table))
-_ISSUE = _ENTRY.add_columns(
-    certificate_table.c.name,
-    certificate_table.c.issued_at,
-    certificate_table.c.certificate,
-)
+ENTRY = ("id", "revision", "serial", "not_after", "subject")
+ISSUE = (*ENTRY, "name", "issued_at", "certificate")
 _IDS = 40  # bits of a cursor that hold the id of a row; those above hold its revision
 
 
@@ -143,11 +132,11 @@ class SqlLedger:
 
     def entry(self, serial: int, /) -> LedgerEntry | None:
         with self._database.reading() as connection:
-            row = connection.execute(_ENTRY.where(*self._named(serial))).first()
+            row = connection.execute(_ONE_ENTRY, self._name_of(serial)).first()
         return None if row is None else _entry(row)
 
     def entries(self) -> Iterator[LedgerEntry]:
-        return map(_entry, self._rows(_ENTRY))
+        return map(_entry, self._rows(ENTRY))
 
     # -- what changed -----------------------------------------------------------------------
 
@@ -163,15 +152,12 @@ class SqlLedger:
         change, and the cursor to ask from the next time. 0: everything."""
         table = certificate_table.c
         revision, row_id = since >> _IDS, since & (1 << _IDS) - 1
-        revised = (
-            _ENTRY.add_columns(table.revision)
-            .where(
-                table.ca_id == self._ca_id,
-                table.revision >= revision,
-                sa.tuple_(table.revision, table.id) > sa.tuple_(revision, row_id),
-            )
-            .order_by(table.revision, table.id)
-            .limit(PAGE)
+        revised = _page(
+            ENTRY,
+            table.ca_id == self._ca_id,
+            table.revision >= revision,
+            sa.tuple_(table.revision, table.id) > sa.tuple_(revision, row_id),
+            by=("revision", "id"),
         )
         with self._database.reading() as connection:
             rows = connection.execute(revised).all()
@@ -182,12 +168,12 @@ class SqlLedger:
 
     def issues(self, *, name: str | None = None) -> Iterator[Issue]:
         """Everything issued, or what is called `name`, in the order it was."""
-        wanted = _ISSUE if name is None else _ISSUE.where(certificate_table.c.name == name)
-        return map(_issue, self._rows(wanted))
+        called = () if name is None else (certificate_table.c.name == name,)
+        return map(_issue, self._rows(ISSUE, *called))
 
     def issue_of(self, serial: int) -> Issue | None:
         with self._database.reading() as connection:
-            row = connection.execute(_ISSUE.where(*self._named(serial))).first()
+            row = connection.execute(_ONE_ISSUE, self._name_of(serial)).first()
         return None if row is None else _issue(row)
 
     def merge(self, entries: Iterable[LedgerEntry], *, dry_run: bool = False) -> Merged:
@@ -268,19 +254,22 @@ class SqlLedger:
 
     # -- below ------------------------------------------------------------------------------
 
-    def _rows(self, wanted: sa.Select[Any]) -> Iterator[Any]:
-        """All rows of this CA, a page at a time, by their ids."""
-        last = 0
+    def _rows(self, columns: Sequence[str], *conditions: sa.ColumnElement[bool]) -> Iterator[Any]:
+        """All rows of this CA that meet `conditions`, a page at a time, by their ids."""
+        table, last = certificate_table.c, 0
         while True:
-            page = wanted.where(
-                certificate_table.c.ca_id == self._ca_id, certificate_table.c.id > last
-            ).order_by(certificate_table.c.id)
+            page = _page(
+                columns, table.ca_id == self._ca_id, table.id > last, *conditions, by=("id",)
+            )
             with self._database.reading() as connection:
-                rows = connection.execute(page.limit(PAGE)).all()
+                rows = connection.execute(page).all()
             yield from rows
             if len(rows) < PAGE:
                 return
             last = rows[-1].id
+
+    def _name_of(self, serial: int) -> dict[str, Any]:
+        return {"of_ca": self._ca_id, "asked": _hex(serial)}
 
     def _named(self, serial: int) -> tuple[sa.ColumnElement[bool], ...]:
         table = certificate_table.c
@@ -334,6 +323,34 @@ class SqlLedger:
         )
 
 
+def _page(
+    columns: Sequence[str], *conditions: sa.ColumnElement[bool], by: Sequence[str] = ()
+) -> sa.Select[Any]:
+    """`PAGE` certificates in the order of `by`, with what is known of their revocation. The page is
+    taken first: or PostgreSQL may join all of both tables for it."""
+    table = certificate_table.c
+    page = (
+        sa.select(*(table[name] for name in columns))
+        .where(*conditions)
+        .order_by(*(table[name] for name in by))
+        .limit(PAGE)
+        .subquery()
+    )
+    revoked = revocation_table.c
+    return (
+        sa.select(page, revoked.revoked_at, revoked.reason)
+        .select_from(page.outerjoin(revocation_table, revoked.certificate_id == page.c.id))
+        .order_by(*(page.c[name] for name in by))
+    )
+
+
+_NAMED = (
+    certificate_table.c.ca_id == sa.bindparam("of_ca"),
+    certificate_table.c.serial == sa.bindparam("asked"),
+)
+_ONE_ENTRY, _ONE_ISSUE = _page(ENTRY, *_NAMED), _page(ISSUE, *_NAMED)  # made once: asked often
+
+
 def _same_ca(one: Certificate, other: Certificate) -> bool:
     return (one.subject_der, one.spki_der) == (other.subject_der, other.spki_der)
 
@@ -347,10 +364,14 @@ def _revocation(row: int, at: datetime, reason: RevocationReason | None) -> sa.I
 
 
 def _entry(row: Any) -> LedgerEntry:
-    revoked_at = None if row.revoked_at is None else _instant(row.revoked_at)
-    reason = None if row.reason is None else RevocationReason.by_code(row.reason)
+    serial, not_after, subject = row[2:5]  # as in ENTRY; by name it takes twice the time
+    revoked_at, reason = row[-2:]
     return LedgerEntry(
-        int(row.serial, 16), _instant(row.not_after), revoked_at, reason, row.subject
+        int(serial, 16),
+        _instant(not_after),
+        None if revoked_at is None else _instant(revoked_at),
+        None if reason is None else RevocationReason.by_code(reason),
+        subject,
     )
 
 
