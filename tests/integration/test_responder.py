@@ -243,18 +243,20 @@ def test_the_root_says_what_it_is_and_other_methods_are_refused(url: str) -> Non
 
 def test_a_changed_index_is_read_again(world: World, url: str) -> None:
     """R32: the very next answer is the new one."""
-    kept = world.index.read_bytes()
+    kept, new = world.index.read_bytes(), world.index.with_suffix(".new")
     try:
         serial = world.good.certificate.serial
         row = LedgerEntry(serial, NOW + timedelta(days=9), NOW, RevocationReason.SUPERSEDED)
-        world.index.write_bytes(write_index([row], at=NOW))
+        new.write_bytes(write_index([row], at=NOW))
+        new.replace(world.index)  # as openssl ca puts a new one there
         done = openssl_ocsp(world, url, "good")
         assert b"good.pem: revoked" in done.stdout
         world.index.write_text("V\tnonsense\n")
         done = openssl_ocsp(world, url, "good")
         assert b"trylater (3)" in done.stdout + done.stderr
     finally:
-        world.index.write_bytes(kept)
+        new.write_bytes(kept)
+        new.replace(world.index)
     assert b"good.pem: good" in openssl_ocsp(world, url, "good").stdout
 
 
