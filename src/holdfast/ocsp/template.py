@@ -30,6 +30,14 @@ class _Parts(NamedTuple):
     status_at: int
 
 
+class _Shape(NamedTuple):
+    """What responses of one shape share; `fronts` by the length of the signature: what stands
+    before the ResponseData, and between it and the signature."""
+
+    parts: _Parts
+    fronts: dict[int, tuple[bytes, bytes]]
+
+
 class Template:
     """The responses of `signer` whose one certificate is named by each of `hash_algorithms`.
 
@@ -133,25 +141,28 @@ class Moment:
         """For each (serial, certificate_status) of `rows` the serial and the response, with what
         `head` makes of where its certificate_status begins, and of how long that is, before it."""
         template = self.template
-        sign, end = template.sign, template.end
-        fronts: dict[tuple[bytes, int, int], tuple[bytes, bytes]] = {}
-        last: tuple[int, bytes] | None = None
+        sign, end, join = template.sign, template.end, b"".join
+        shapes: dict[tuple[int, bytes], _Shape] = {}
+        length, said = -1, b""
         pieces: tuple[bytes, ...] = ()
+        fronts: dict[int, tuple[bytes, bytes]] = {}
         made = []
         for serial, certificate_status in rows:
-            shape = len(serial), certificate_status
-            if shape != last:
-                parts = self._parts.get((*shape, 0)) or self._made((*shape, 0))
-                last, pieces, status_at = shape, parts.pieces, parts.status_at
+            if certificate_status is not said or len(serial) != length:
+                length, said = len(serial), certificate_status
+                shape = shapes.get((length, said))
+                if shape is None:
+                    parts = self._parts.get((length, said, 0)) or self._made((length, said, 0))
+                    shape = shapes[length, said] = _Shape(parts, {})
+                pieces, fronts = shape.parts.pieces, shape.fronts
             tbs = serial.join(pieces)
             signature = sign(tbs)
-            lengths = certificate_status, len(tbs), len(signature)
-            front = fronts.get(lengths)
+            front = fronts.get(len(signature))
             if front is None:
                 before, between = template.envelope(len(tbs), len(signature))
-                told = head(len(before) + status_at, len(certificate_status))
-                front = fronts[lengths] = told + before, between
-            made.append((serial, b"".join((front[0], tbs, front[1], signature, end))))
+                status_at = len(before) + shapes[length, said].parts.status_at
+                front = fronts[len(signature)] = head(status_at, len(said)) + before, between
+            made.append((serial, join((front[0], tbs, front[1], signature, end))))
         return made
 
     def _made(self, shape: tuple[int, bytes, int]) -> _Parts:

@@ -21,7 +21,7 @@ import structlog
 from holdfast.errors import StoreError, Unavailable
 from holdfast.ocsp.certid import serial_octets
 from holdfast.ocsp.sign import Signer
-from holdfast.plan.presigning import Need, Row, Step, Wish, compare, limit, told, window
+from holdfast.plan.presigning import GOOD_DER, Need, Row, Step, Wish, compare, limit, told, window
 from holdfast.plan.record import Record
 from holdfast.plan.rules import Told
 from holdfast.seams import Clock, Ledger, LedgerEntry
@@ -111,10 +111,11 @@ class _Listing:
         self._ledger, self._row, self._at, self._pause = ledger, row, at, pause
 
     def __iter__(self) -> Iterator[Row]:
+        row_of, at = self._row, self._at
         for number, entry in enumerate(self._ledger.entries()):
             if number % TOLD == 0:
                 self._pause()
-            row = self._row(entry, self._at)
+            row = row_of(entry, at)
             if row is None:
                 self.without += 1
             else:
@@ -222,6 +223,8 @@ class Presigner:
         """What is to be said of `entry`; None when nothing is signed ahead for it."""
         if entry.not_after < at and not self._wish.ended:
             return None
+        if entry.revoked_at is None and self._wish.rules.ca_revoked is None:
+            return serial_octets(entry.serial), GOOD_DER
         if entry.revoked_at is not None and self._detailed(entry):
             return None  # RFC 6960 4.4.2, 4.4.5: what is told beside differs from one to the next
         status = told(entry.revoked_at, entry.reason, self._wish.rules.ca_revoked)

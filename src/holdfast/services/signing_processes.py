@@ -9,6 +9,7 @@ read the end of their pipe and end too.
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import signal
 import time
@@ -34,7 +35,7 @@ from holdfast.seams import Clock
 
 PATIENCE = 300.0  # seconds without a word from anybody; a slow token signs 20 a second
 FIRST, LEAST, MOST = 100, 20, 10_000  # rows of a batch: the first, and bounds of the later ones
-SECONDS = 1.0  # of signing that a batch should take
+SECONDS = 0.25  # of signing that a batch should take
 
 Choose = Callable[[datetime], Signer]
 Build = Callable[[], Choose]
@@ -216,6 +217,7 @@ def _work(pipe: Connection, others: list[Connection], orders: Orders) -> None:
         other.close()  # else nobody would ever read the end of it
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for who gives the batches
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    gc.disable()  # nothing here makes cycles, and looking for them copies what the fork shares
     one = _Signing(orders)
     with suppress(EOFError, BrokenPipeError, ConnectionResetError):
         while True:

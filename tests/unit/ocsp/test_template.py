@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -37,6 +39,7 @@ SIGNERS = {
         ("p384", a_signer(CA, "P-384", key_type="ecdsa-p384"), "name"),
     )
 }
+HASHES = {"p256, the CA itself": hashes.SHA256(), "p384": hashes.SHA384()}
 TEMPLATES: dict[object, Template] = {}  # kept over examples, so that what is cached is used
 
 serials = st.one_of(
@@ -148,3 +151,37 @@ def test_a_nonce_of_another_length_does_not_disturb_the_next() -> None:
         made = Response.parse(moment.respond(b"\x05", b"\x80\x00", nonce))
         assert examine(made, Subject(5, CA.certificate), at=AT).good
     assert moment.respond(b"\x05", b"\x80\x00") == plain
+
+
+def test_many_at_once_are_what_each_is_alone() -> None:
+    """Of serials of several lengths and statuses by turns, signatures of several lengths."""
+    revoked = encode_certificate_status(Revoked(AT, RevocationReason.SUPERSEDED))
+    rows = [
+        (serial_octets(serial * step), said)
+        for step in (1, 2**40, 2**150)
+        for serial in range(1, 60)
+        for said in (b"\x80\x00", bytes(revoked), b"\x80" + b"\x00")
+    ]
+    for who, signer in SIGNERS.items():
+        moment = Template(signer, ("sha1", "sha256")).moment(
+            produced_at=AT, this_update=AT, next_update=AT + timedelta(hours=12)
+        )
+        made = moment.records(
+            rows, lambda status_at, length: bytes((status_at >> 8, status_at & 255, length))
+        )
+        assert [serial for serial, _ in made] == [serial for serial, _ in rows]
+        for (serial, said), (_, value) in zip(rows, made, strict=True):
+            at = value[0] << 8 | value[1]
+            assert value[3:][at : at + value[2]] == said
+            if who in ("rsa-2048", "ed25519"):
+                assert value[3:] == moment.respond(serial, said)
+            else:
+                basic, alone = (
+                    Response.parse(one).basic for one in (value[3:], moment.respond(serial, said))
+                )
+                assert basic is not None
+                assert alone is not None
+                assert basic.tbs == alone.tbs
+                key = signer.certificate.public_key
+                assert isinstance(key, ec.EllipticCurvePublicKey)
+                key.verify(basic.signature, basic.tbs, ec.ECDSA(HASHES[who]))
