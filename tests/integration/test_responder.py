@@ -246,8 +246,11 @@ def test_a_changed_index_is_read_again(world: World, url: str) -> None:
     kept, new = world.index.read_bytes(), world.index.with_suffix(".new")
     try:
         serial = world.good.certificate.serial
-        row = LedgerEntry(serial, NOW + timedelta(days=9), NOW, RevocationReason.SUPERSEDED)
-        new.write_bytes(write_index([row], at=NOW))
+        rows = [
+            LedgerEntry(one, NOW + timedelta(days=9), NOW, RevocationReason.SUPERSEDED)
+            for one in (serial, world.revoked.certificate.serial)
+        ]
+        new.write_bytes(write_index(rows, at=NOW))
         new.replace(world.index)  # as openssl ca puts a new one there
         done = openssl_ocsp(world, url, "good")
         assert b"good.pem: revoked" in done.stdout
