@@ -19,13 +19,14 @@ from typing import Annotated, Any, Literal, get_args
 import msgspec
 from msgspec import Meta, Struct, structs
 
-from holdfast import settings_proxy, settings_responder
+from holdfast import settings_proxy, settings_responder, settings_web
 from holdfast.errors import OperatorError, Unavailable
 from holdfast.net.files import read_bounded
 from holdfast.net.http_urls import checked_url
 from holdfast.settings_proxy import ProxyTable, placed_proxy
 from holdfast.settings_responder import ResponderTable, placed_responder
 from holdfast.settings_server import COMMANDS, KINDS, PLACES_OF_FILES, ServerTable, keys_of
+from holdfast.settings_web import WebTable, placed_web
 from holdfast.toml_places import Step, place_of
 
 FILE = "holdfast.toml"
@@ -117,6 +118,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     server: list[ServerTable] = []
     proxy: ProxyTable = ProxyTable()
     responder: ResponderTable = ResponderTable()
+    web: WebTable = WebTable()
     file: str | None = None
 
 
@@ -126,10 +128,10 @@ TABLES: dict[str, type[Struct]] = {
     "server": ServerTable,
     "proxy": ProxyTable,
     "responder": ResponderTable,
+    "web": WebTable,
 }
 LISTS = ("certificate", "server")
-OTHER_TABLES = {"web": "holdfast web"}
-INNER = (settings_proxy, settings_responder)  # those with tables in their tables
+INNER = (settings_proxy, settings_responder, settings_web)  # those with tables in their tables
 
 
 def usual_file() -> Path:
@@ -191,9 +193,6 @@ class _Reader:
 
     def _known_keys(self, document: dict[str, Any]) -> None:
         for table, content in document.items():
-            if table in OTHER_TABLES:
-                hint = f"use the options of `{OTHER_TABLES[table]}`, and leave this table out"
-                raise self.error((table,), f"[{table}] is not read by this version", hint)
             if table not in TABLES:
                 raise self.error((table,), f"unknown table or key {table!r}", _near(table, TABLES))
             many = table in LISTS
@@ -276,6 +275,7 @@ class _Reader:
                 )
         settings_proxy.refuse_inconsistent(settings.proxy, self.error, parse_address)
         settings_responder.refuse_inconsistent(settings.responder, self.error, parse_address)
+        settings_web.refuse_inconsistent(settings.web, self.error, parse_address)
         names: list[str] = []
         for number, server in enumerate(settings.server):
             self._server(number, server, names)
@@ -345,6 +345,7 @@ class _Reader:
             ],
             proxy=placed_proxy(settings.proxy, placed),
             responder=placed_responder(settings.responder, placed),
+            web=placed_web(settings.web, placed),
             file=self._name,
         )
 

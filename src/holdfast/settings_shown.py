@@ -19,6 +19,7 @@ from holdfast.settings_responder import (
     ResponderTable,
 )
 from holdfast.settings_server import ServerTable, keys_of
+from holdfast.settings_web import WebLimits, WebTable
 
 
 def show_settings(settings: Settings) -> str:
@@ -47,6 +48,13 @@ def show_settings(settings: Settings) -> str:
         lines += [f"# {line}" for line in ["[[responder.ca]]", *_shown(ResponderCA, {})]] + [""]
         rows = _shown(ResponderSigner, {})
         lines += [f"# {line}" for line in ["[[responder.ca.signers]]", *rows]] + [""]
+    # What is printed here is pasted into reports: a token has no place in it
+    web, shown = settings.web, settings.web != WebTable()
+    web = structs.replace(web, **{"token": "(set)"} if web.token else {})
+    inner = [("[web]", web), ("[web.limits]", web.limits)]
+    for head, table in inner:
+        told = [head, *_shown(type(table), structs.asdict(table))]
+        lines += [*(told if shown else [f"# {line}" for line in told]), ""]
     return "\n".join(lines)
 
 
@@ -56,7 +64,7 @@ def _shown(kind: type[Struct], values: Mapping[str, Any]) -> Iterator[str]:
         if known is not None and field.name not in known:
             continue
         value = values.get(field.name, field.default)
-        if isinstance(value, ProxyLimits | ResponderLimits) or field.name == "ca":
+        if isinstance(value, ProxyLimits | ResponderLimits | WebLimits) or field.name == "ca":
             continue
         if value is msgspec.NODEFAULT:
             made = field.default_factory

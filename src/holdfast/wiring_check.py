@@ -66,7 +66,7 @@ async def checker(
         source = HttpSource(http)
 
         async def ask(url: str, subject: Subject) -> ResponderAnswer:
-            return await _asked(source, url, subject)
+            return await asked(source, url, subject)
 
         async def fetch(url: str, limit: int) -> bytes:
             answer = await files.get(url)
@@ -87,7 +87,7 @@ async def checker(
         )
 
 
-async def _asked(source: HttpSource, url: str, subject: Subject) -> ResponderAnswer:
+async def asked(source: HttpSource, url: str, subject: Subject) -> ResponderAnswer:
     """The last exchange with `url`, which is the successful one if any is."""
     alone = replace(subject, responder_urls=(url,))
     exchanges = [exchange async for exchange in source.exchanges(alone)]

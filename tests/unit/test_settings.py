@@ -87,7 +87,6 @@ ERRORS: dict[str, tuple[str, str, str]] = {
         "did you mean 'issuer'?",
     ),
     "unknown table": ("[keper]\n", ":1:2: unknown table or key 'keper'", "'keeper'"),
-    "later table": ("[web]\n", ":1:2: [web] is not read", "holdfast web"),
     "wrong type": ('[keeper]\nrefresh_at = "x"\n', ":2:1: refresh_at: expected float, not str", ""),
     "range": ("[keeper]\nrefresh_at = 3.0\n", ":2:1: refresh_at", ""),
     "choice": ('[keeper]\non_revoked = "drop"\n', ":2:1: on_revoked", "one of staple, withhold"),
