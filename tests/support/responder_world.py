@@ -172,6 +172,7 @@ def a_responder(
     environment: Mapping[str, str] | None = None,
     before: tuple[object, ...] = (),
     port: int = 0,
+    within: float = START,
 ) -> Iterator[RunningResponder]:
     """`holdfast responder` with `words`, on a free port; `before`: words that start it."""
     log = folder / f"responder-{time.monotonic_ns()}.log"
@@ -185,7 +186,7 @@ def a_responder(
         )
     assert child.stdout is not None
     try:
-        yield RunningResponder(child, _first_url(child, log), log)
+        yield RunningResponder(child, _first_url(child, log, within), log)
     finally:
         if child.poll() is None:
             child.terminate()
@@ -197,9 +198,9 @@ def a_responder(
         child.stdout.close()
 
 
-def _first_url(child: subprocess.Popen[bytes], log: Path) -> str:
+def _first_url(child: subprocess.Popen[bytes], log: Path, within: float) -> str:
     assert child.stdout is not None
-    found, deadline = b"", time.monotonic() + START
+    found, deadline = b"", time.monotonic() + within
     while b"}\n" not in found:
         ready, _, _ = select.select([child.stdout], [], [], max(deadline - time.monotonic(), 0))
         chunk = os.read(child.stdout.fileno(), 65536) if ready else b""
