@@ -139,6 +139,22 @@ def test_a_signing_process_that_is_killed_is_told_and_loses_nothing(tmp_path: Pa
     assert (done["signed"], done["kept"]) == (15_000 - held, held)
 
 
+def test_following_ends_with_its_signing_processes(tmp_path: Path) -> None:
+    """So that the service manager starts it anew."""
+    world = a_presigned(tmp_path, 10)
+    command = world.command("--follow", "--delay", "1s", "--processes", 2)
+    child = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL)
+    with Answers(world.store) as shelf:
+        soon(lambda: world.count(shelf) == 10)
+        for pid in children(child.pid):
+            os.kill(pid, signal.SIGKILL)
+        world.revoke(min(world.entries))
+        world.write()
+        said = child.communicate(timeout=30)[1]
+    assert child.returncode == 3
+    assert b"a signing process ended by signal 9" in said
+
+
 FULL = """
 mount -t tmpfs -o size=600k,mode=755 tmpfs disk
 "$@"; echo "first $?"

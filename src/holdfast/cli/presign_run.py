@@ -134,9 +134,10 @@ def _follow(job: Job, as_json: bool, ready: Callable[[], None]) -> int:
 
             for number in (signal.SIGTERM, signal.SIGINT):
                 loop.add_signal_handler(number, end)
+            ready()  # the first run may take long; what it has not signed yet is signed live
             also = None if beside is None else asyncio.create_task(beside())
             try:
-                await presigner.follow(ended, told=told, ready=ready)
+                await presigner.follow(ended, told)
             finally:
                 if also is not None:
                     also.cancel()

@@ -354,22 +354,17 @@ class Presigner:
 
     # -- for ever -------------------------------------------------------------------------------
 
-    async def follow(
-        self,
-        ended: asyncio.Event,
-        *,
-        told: Callable[[Tally], None],
-        ready: Callable[[], None] = lambda: None,
-    ) -> None:
+    async def follow(self, ended: asyncio.Event, told: Callable[[Tally], None]) -> None:
         """Look every half of the delay until `ended`. A medium that fails is told and tried again:
-        what is on the shelf says by itself until when it was compared. `ready` is called when the
-        first run has come to its end."""
+        what is on the shelf says by itself until when it was compared."""
         assert self._half is not None
-        trouble, waiting = "", True
+        trouble = ""
         while not ended.is_set():
             try:
                 done = await asyncio.to_thread(self.look)
             except (StoreError, Unavailable) as error:
+                if self._processes.broken:
+                    raise  # whoever started this one starts another
                 if error.message != trouble:
                     log.error("presigning stands still", why=error.message, hint=error.hint)
                 trouble = error.message
@@ -383,9 +378,6 @@ class Presigner:
                     told(done)
                 if not self.settled:
                     continue
-                if waiting:
-                    waiting = False
-                    ready()
             with suppress(TimeoutError):
                 await asyncio.wait_for(ended.wait(), self._half)
 

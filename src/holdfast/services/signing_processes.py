@@ -108,6 +108,11 @@ class SigningProcesses:
             theirs.close()
             self._workers.append(_Worker(process, ours))
 
+    @property
+    def broken(self) -> bool:
+        """Whether a process has ended, and with it the signing."""
+        return not all(worker.process.is_alive() for worker in self._workers)
+
     def sign(
         self,
         batches: Iterable[Batch],
