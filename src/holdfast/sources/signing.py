@@ -84,21 +84,12 @@ class Signing:
         return self._chosen(self._clock.now()).signer
 
     @property
-    def issuer_signer(self) -> Signer:
-        """Any of the signers: for what does not change with them, such as the issuer."""
-        return self.signers.all[0]
-
-    @property
     def pool(self) -> BoundedPool:
         """Who signs where keys block."""
         if self._pool is None:
             sessions = max(signer.sessions for signer in self.signers.all)
             self._pool = BoundedPool("the signer", threads=sessions)
         return self._pool
-
-    def answers_for(self, certid: CertID) -> bool:
-        """True when `certid` names a certificate of this CA."""
-        return certid.names(certid.serial, self.issuer_signer.issuer)
 
     async def response(self, subject: Subject, /) -> Response:
         given = await self.answer(Request.build(subject.certid))
@@ -223,7 +214,7 @@ class Signing:
         return choice
 
     def _ours(self, request: Request) -> list[CertID]:
-        issuer = self.issuer_signer.issuer
+        issuer = self.signers.all[0].issuer
         asked = (single.certid for single in request.singles)
         return [certid for certid in asked if certid.names(certid.serial, issuer)]
 
