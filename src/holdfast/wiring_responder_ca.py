@@ -12,7 +12,7 @@ from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Literal
 
-from holdfast.errors import OperatorError
+from holdfast.errors import OperatorError, StoreError
 from holdfast.net.clock import SystemClock
 from holdfast.ocsp.certid import ca_tag
 from holdfast.ocsp.sign import Signer
@@ -102,7 +102,10 @@ class OpenCA:
         if self.shelf is None:
             return None
         tag = ca_tag(self.given.certificate)
-        return Stored(answers=self.shelf.count(tag), compared=self.shelf.compared(tag))
+        try:
+            return Stored(answers=self.shelf.count(tag), compared=self.shelf.compared(tag))
+        except StoreError:  # the answers are signed live, and the log has told it
+            return Stored(answers=0, compared=None)
 
 
 async def open_ca(given: GivenCA, audit: Audit, shelves: Shelves) -> OpenCA:
@@ -111,7 +114,8 @@ async def open_ca(given: GivenCA, audit: Audit, shelves: Shelves) -> OpenCA:
 
     if given.responses is not None:
         ready = await ready_from(given.responses, given.certificate)
-        return OpenCA(given=given, answering=ready, ready=ready, asked=Asked(name=given.name))
+        asked = Asked(name=given.name, look=ready.look)
+        return OpenCA(given=given, answering=ready, ready=ready, asked=asked)
     follows: list[Follow] = []
     signers = _signers(given, follows)
     _refuse(given, signers)

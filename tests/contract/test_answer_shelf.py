@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import lmdb
@@ -109,6 +110,15 @@ def test_every_commit_of_another_process_is_seen_at_once(path: Path, fill: Fill)
     fill(path, gone=(2,))
     assert held(shelf, 2) is None
     assert held(shelf, 1) == GOOD + b"new 4"
+
+
+def test_threads_share_it_from_the_first_question_on(path: Path, fill: Fill) -> None:
+    """A process may open the file once; who goes through all of it does so beside the answers."""
+    fill(path, *((number, b"x") for number in range(50)))
+    for _ in range(20):
+        with Answers(path) as shelf, ThreadPoolExecutor(8) as pool:
+            found = set(pool.map(lambda number: held(shelf, number % 50), range(400)))
+        assert found == {GOOD + b"x"}
 
 
 def test_an_event_loop_sees_every_commit_by_the_transaction_that_it_keeps(

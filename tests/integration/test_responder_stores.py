@@ -3,6 +3,7 @@ R29, R32, R35."""
 
 from __future__ import annotations
 
+import base64
 import signal
 import subprocess
 import time
@@ -92,6 +93,26 @@ def test_r32_a_store_that_nobody_follows_is_not_believed(service: Service) -> No
     member.write(revoked=True)
     with service.running() as started:
         soon(lambda: service.asked("one", started.url("one")) == "revoked", within=4)
+
+
+def test_r15_answers_signed_elsewhere_beside_a_ca_that_signs(service: Service) -> None:
+    """Both at the root; when the file of the first cannot be read, health names it alone."""
+    one, two = service.members["one"], service.members["two"]
+    service.write(one.table)
+    with service.running() as started:
+        _, der = got(started.url("one"), data=one.asks(one.good))
+    elsewhere = service.folder / "responses"
+    elsewhere.write_bytes(base64.b64encode(der) + b"\n")
+    ready = '[[responder.ca]]\nname = "one"\ncertificate = "one.pem"\nresponses = "responses"\n'
+    service.write(ready, two.table)
+    with service.running() as started:
+        assert got(started.url("one"), data=one.asks(one.good)) == (200, der)
+        assert service.asked("two", started.url("two")) == "good"
+        assert got(f"{started.status}/healthz")[0] == 200
+        elsewhere.unlink()
+        soon(lambda: got(f"{started.status}/healthz")[0] == 503)
+        assert got(f"{started.status}/healthz")[1].startswith(b"one: ")
+        assert service.asked("two", started.url("two")) == "good"
 
 
 def the_crl(member: Member, service: Service, *, revoked: bool) -> None:

@@ -145,7 +145,7 @@ def presign(
     else:
         jobs = [_of_options(store, hashes, ahead, delay if follow else None, of_ca)]
     jobs = [
-        replace(job, ahead=ahead, ended=ended, anew=anew, processes=processes, limit=max_size << 30)
+        replace(job, ended=ended, anew=anew, processes=processes, limit=max_size << 30)
         for job in jobs
     ]
     with logging_to_stderr():

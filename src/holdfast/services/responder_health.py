@@ -32,12 +32,13 @@ Sign = Callable[[Callable[[Signer], bytes]], Awaitable[tuple[Signer, bytes]]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """One CA to be asked. `sign` None: its answers are signed elsewhere. `also`: more that may be
-    wrong, as text, "" when it is not."""
+    """One CA to be asked. `sign` None: its answers are signed elsewhere, and `look` reads them.
+    `also`: more that may be wrong, as text, "" when it is not."""
 
     name: str
     sign: Sign | None = None
     ledger: Ledger | None = None
+    look: Callable[[], Awaitable[None]] | None = None
     also: tuple[Callable[[], str], ...] = ()
 
 
@@ -81,6 +82,8 @@ class Health:
                         return problem
                 if asked.ledger is not None:
                     await _read(asked.ledger)
+                if asked.look is not None:
+                    await asked.look()
         except TimeoutError:
             return f"no answer within {DEADLINE:.0f} s"
         except HoldfastError as error:

@@ -18,7 +18,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from threading import get_ident
+from threading import RLock, get_ident
 from typing import Any
 
 import lmdb
@@ -73,16 +73,18 @@ class Answers:
         self._absent: tuple[int, set[bytes]] = (0, set())
         self._kept: tuple[int, int, Any] | None = None  # last commit seen, thread, transaction
         self._dropping: asyncio.TimerHandle | None = None
+        self._lock = RLock()  # a process may open the file once, and threads read it too
 
     def held(self, ca: bytes, serial: bytes, /) -> HeldAnswer | None:
         try:
-            env = self._current()
-            if env is None:
-                return None
-            answers = self._answers.get(ca)
-            if answers is None and (answers := self._found(ca)) is None:
-                return None
-            value = self._reading(env).get(serial, None, answers)
+            with self._lock:
+                env = self._current()
+                if env is None:
+                    return None
+                answers = self._answers.get(ca)
+                if answers is None and (answers := self._found(ca)) is None:
+                    return None
+                value = self._reading(env).get(serial, None, answers)
         except lmdb.Error as error:
             raise trouble(self.path, error) from error
         if value is None:
@@ -103,11 +105,12 @@ class Answers:
         """When, in seconds since 1970, all that is held of this CA was last as its ledger had it;
         None when that is not known. A shelf that nobody follows falls behind its ledger."""
         try:
-            env = self._current()
-            if env is None:
-                return None
-            with env.begin() as transaction:
-                value = transaction.get(COMPARED_KEY + ca)
+            with self._lock:
+                env = self._current()
+                if env is None:
+                    return None
+                with env.begin() as transaction:
+                    value = transaction.get(COMPARED_KEY + ca)
         except lmdb.Error as error:
             raise trouble(self.path, error) from error
         return None if value is None else int.from_bytes(value, "big")
@@ -115,20 +118,22 @@ class Answers:
     def count(self, ca: bytes) -> int:
         """How many responses are held of this CA."""
         try:
-            env = self._current()
-            answers = None if env is None else self._answers.get(ca) or self._found(ca)
-            if answers is None:
-                return 0
-            with env.begin() as transaction:
-                return int(transaction.stat(answers)["entries"])
+            with self._lock:
+                env = self._current()
+                answers = None if env is None else self._answers.get(ca) or self._found(ca)
+                if answers is None:
+                    return 0
+                with env.begin() as transaction:
+                    return int(transaction.stat(answers)["entries"])
         except lmdb.Error as error:
             raise trouble(self.path, error) from error
 
     def close(self) -> None:
-        self._drop()
-        if self._env is not None:
-            self._env.close()
-        self._env, self._commits, self._file, self._answers = None, None, None, {}
+        with self._lock:
+            self._drop()
+            if self._env is not None:
+                self._env.close()
+            self._env, self._commits, self._file, self._answers = None, None, None, {}
 
     def __enter__(self) -> Answers:
         return self
@@ -143,6 +148,10 @@ class Answers:
         now = time.monotonic()
         if now - self._looked < LOOK_EVERY and self._env is not None:
             return self._env
+        with self._lock:
+            return self._looked_again(now)
+
+    def _looked_again(self, now: float) -> Any:
         try:
             seen = os.stat(self.path)
         except FileNotFoundError:
@@ -181,12 +190,13 @@ class Answers:
         return transaction
 
     def _drop(self) -> None:
-        if self._kept is not None:
-            self._kept[2].abort()
-            self._kept = None
-        if self._dropping is not None:
-            self._dropping.cancel()
-            self._dropping = None
+        with self._lock:
+            kept, self._kept = self._kept, None
+            if kept is not None:
+                kept[2].abort()
+            if self._dropping is not None and kept is not None and kept[1] == get_ident():
+                self._dropping.cancel()  # only by the thread of its loop
+                self._dropping = None
 
     def _found(self, ca: bytes) -> Any:
         """The CA's database, None when it has none; asked again only after a commit."""
