@@ -408,12 +408,10 @@ class Connection(asyncio.Protocol):
             return
         if self._worker is not None:
             self._deadline.clear()  # the handler's own time
-        elif self._stage == "idle":
-            self._deadline.set(self._limits.idle_seconds)
-        elif self._stage == "head":
-            self._deadline.set(self._limits.head_seconds)
         else:
-            self._deadline.set(self._limits.body_seconds)
+            limits = self._limits
+            stages = {"idle": limits.idle_seconds, "head": limits.head_seconds}
+            self._deadline.set(stages.get(self._stage, limits.body_seconds))
 
     def _expired(self) -> None:
         if self._last_sent or self._writable is not None:

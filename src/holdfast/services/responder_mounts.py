@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Protocol
+from typing import Protocol, cast
 
 from holdfast.plan.answering import Answer
 from holdfast.seams import HeldAnswer
@@ -48,7 +48,8 @@ class Mount:
 
     def __init__(self, prefix: str, answering: Answering) -> None:
         self.prefix = prefix.rstrip("/").encode()
-        self.shelf: Shelved | None = answering if hasattr(answering, "held_now") else None
+        shelved = hasattr(answering, "held_now")
+        self.shelf = cast("Shelved", answering) if shelved else None
         self.live = answering if self.shelf is None else self.shelf.live
         now: AnswerNow | None = getattr(self.live, "answer_now", None)
         self.answer_now = now or _never

@@ -9,7 +9,7 @@ from __future__ import annotations
 import mmap
 from array import array
 from collections import Counter
-from collections.abc import MutableSequence, Sequence
+from collections.abc import Sequence
 
 from holdfast.ocsp.statuses import ResponseStatus
 
@@ -35,15 +35,16 @@ GAUGES = ("connections", "disagreements")
 ROWS = 128  # workers that are alive at once; those that drain after reloads included
 
 
+Row = array[int] | memoryview[int]
+
+
 class Tally:
     """One worker's row. `row[tally.at["good"]] += 1` is what counting costs."""
 
-    def __init__(
-        self, names: Sequence[str] = (*COUNTERS, *GAUGES), row: MutableSequence[int] | None = None
-    ) -> None:
+    def __init__(self, names: Sequence[str] = (*COUNTERS, *GAUGES), row: Row | None = None) -> None:
         self.names = tuple(names)
         self.at = {name: index for index, name in enumerate(self.names)}
-        self.row: MutableSequence[int] = array("Q", bytes(8 * len(names))) if row is None else row
+        self.row: Row = array("Q", bytes(8 * len(names))) if row is None else row
 
     def count(self, name: str, by: int = 1) -> None:
         self.row[self.at[name]] += by
