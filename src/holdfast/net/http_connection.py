@@ -409,9 +409,7 @@ class Connection(asyncio.Protocol):
         if self._worker is not None:
             self._deadline.clear()  # the handler's own time
         else:
-            limits = self._limits
-            stages = {"idle": limits.idle_seconds, "head": limits.head_seconds}
-            self._deadline.set(stages.get(self._stage, limits.body_seconds))
+            self._deadline.set(self._limits.seconds_of(self._stage))
 
     def _expired(self) -> None:
         if self._last_sent or self._writable is not None:

@@ -114,6 +114,11 @@ class Limits:
     write_seconds: float = 20.0  # without the client reading anything
     pipelined: int = 64  # requests waiting on one connection before it is read no further
 
+    def seconds_of(self, stage: str) -> float:
+        """How long a client may take for a stage of its request: idle, head or body."""
+        seconds = {"idle": self.idle_seconds, "head": self.head_seconds}
+        return seconds.get(stage, self.body_seconds)
+
 
 def plain(status: int, message: str, *, close: bool = False, headers: Headers = ()) -> Reply:
     """A reply of one line of text, never cached."""

@@ -10,6 +10,7 @@ import mmap
 from array import array
 from collections import Counter
 from collections.abc import Sequence
+from typing import TypeAlias
 
 from holdfast.ocsp.statuses import ResponseStatus
 
@@ -35,7 +36,7 @@ GAUGES = ("connections", "disagreements")
 ROWS = 128  # workers that are alive at once; those that drain after reloads included
 
 
-Row = array[int] | memoryview[int]
+Row: TypeAlias = "array[int] | memoryview[int]"
 
 
 class Tally:
