@@ -199,13 +199,13 @@ class Http:
             raise _classified(url, error) from error
 
     async def _body(self, url: str, reply: aiohttp.ClientResponse) -> bytes:
-        content = b""
+        content = bytearray()
         declared = reply.headers.get("Content-Length", "")
         too_large = declared.isdecimal() and int(declared[:20]) > self._max_bytes
         while not too_large:
             piece = await reply.content.readany()
             if not piece:
-                return content
+                return bytes(content)
             content += piece
             too_large = len(content) > self._max_bytes
         reply.close()

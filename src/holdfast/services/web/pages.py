@@ -1,8 +1,8 @@
 """The pages' templates, filled.
 
-Laws: everything is escaped unless a picture of `pictures` or a template made it; a name that a
-template misses is a bug and no blank; static files are known by their content, so that they may be
-kept for ever.
+Laws: everything is escaped unless a picture of `pictures` or a template made it; a name that a page
+misses is a bug, one that a report lacks is blank; static files are known by their content, so that
+they may be kept for ever.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import ChainableUndefined, Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from holdfast.ocsp.window import duration_text
@@ -88,7 +88,9 @@ class Pages:
             "focus": False,
             "verdicts": WORDS,
         }
-        self._parts = {name: self._env.get_template(f"parts/{name}.html") for name in PARTS}
+        # Reports of other versions are remembered too: what one lacks is blank
+        lenient = self._env.overlay(undefined=ChainableUndefined)
+        self._parts = {name: lenient.get_template(f"parts/{name}.html") for name in PARTS}
 
     def page(self, name: str, /, **values: Any) -> str:
         """The template `name` as a whole page."""
@@ -153,7 +155,9 @@ def _at(value: datetime | str) -> datetime:
     return datetime.fromisoformat(value) if isinstance(value, str) else value
 
 
-def _time(value: datetime | str) -> Markup:
+def _time(value: datetime | str | None) -> Markup:
+    if not value:
+        return Markup("")
     at = _at(value).astimezone(UTC)
     return Markup('<time datetime="{}">{}</time>').format(
         at.strftime("%Y-%m-%dT%H:%M:%SZ"), at.strftime("%Y-%m-%d %H:%M:%S")
