@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Literal
 
 from holdfast.errors import Malformed, NotFound, OperatorError, PeerError, StoreError, Unavailable
 from holdfast.net.files import warn_unless_private
-from holdfast.ocsp.certid import Subject
+from holdfast.ocsp.certid import Subject, ca_tag, serial_octets
 from holdfast.ocsp.findings import Finding
+from holdfast.ocsp.response import Response
 from holdfast.ocsp.sign import Signer
 from holdfast.pki import keys, pem
 from holdfast.pki.certificate import Certificate
@@ -19,7 +20,7 @@ from holdfast.pki.kind import Kind
 
 if TYPE_CHECKING:
     from holdfast.ocsp.verdict import Verdict
-    from holdfast.seams import Ledger
+    from holdfast.seams import AnswerShelf, Ledger
     from holdfast.sources.signing import Signing
     from holdfast.stores.crl import CrlLedger
     from holdfast.stores.responses import ReadyAnswers
@@ -178,6 +179,21 @@ async def lint(signing: Signing, ledger: Ledger, *, at: datetime, limit: int = 1
             continue
         verdict = examine(response, Subject(serial, signing.signer.issuer), at=at)
         rows.append((kind, f"{serial:x}", _about_the_response(verdict)))
+    return rows
+
+
+def lint_stored(
+    shelf: AnswerShelf, ledger: Ledger, ca: Certificate, *, at: datetime, limit: int = 1000
+) -> list[Row]:
+    """The same of answers that were signed ahead, of the kinds that lie there."""
+    from holdfast.ocsp.verify import examine
+
+    rows: list[Row] = []
+    for kind, serial in _samples(ledger, limit):
+        held = shelf.held(ca_tag(ca), serial_octets(serial))
+        if held is not None:
+            verdict = examine(Response.parse(held.der), Subject(serial, ca), at=at)
+            rows.append((f"{kind}, stored", f"{serial:x}", _about_the_response(verdict)))
     return rows
 
 

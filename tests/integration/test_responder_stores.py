@@ -4,6 +4,7 @@ R29, R32, R35."""
 from __future__ import annotations
 
 import base64
+import json
 import signal
 import subprocess
 import time
@@ -17,8 +18,9 @@ import pytest
 from holdfast.ocsp.response import Response
 from holdfast.pki.issue import Revocation
 from support.keep_world import soon
+from support.pki import a_signer, private
 from support.processes import HOLDFAST, ran
-from support.responder_service import NOW, Member, Service, Started, a_service, got, metrics
+from support.responder_service import BEGIN, NOW, Member, Service, Started, a_service, got, metrics
 
 STORE = 'store = "answers.lmdb"\n'
 
@@ -71,6 +73,34 @@ def test_several_cas_share_one_store_and_one_address(service: Service) -> None:
         for name in service.members:
             assert counted["store_answers", name] == 2
             assert abs(counted["store_compared_timestamp_seconds", name] - time.time()) < 60
+
+
+def test_r33_check_judges_what_lies_in_the_store_too(service: Service) -> None:
+    member = service.members["one"]
+    service.write(member.table + STORE)
+    presign(service)
+    done = ran([*HOLDFAST, "responder", "-c", service.settings, "--check", "--json"])
+    assert done.returncode == 0, done.stderr
+    kinds = [row["kind"] for row in json.loads(done.stdout)["answers"]]
+    assert "good, stored" in kinds
+    assert "revoked, stored" in kinds
+
+
+def test_r33_a_stored_answer_that_has_ended_is_told(service: Service) -> None:
+    """The red twin: what a signer signed that has ended since."""
+    member = service.members["one"]
+    service.write(member.table + STORE)
+    end = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=8)
+    short = a_signer(member.ca, "Short", at=BEGIN, not_after=end)
+    fitting = (service.folder / "one-signer.pem").read_bytes()
+    private(service.folder / "one-signer.pem", short.pem + short.key_pem())
+    presign(service)
+    private(service.folder / "one-signer.pem", fitting)
+    soon(lambda: datetime.now(UTC) > end)
+    done = ran([*HOLDFAST, "responder", "-c", service.settings, "--check", "--json"])
+    assert done.returncode == 1, done.stdout
+    rows = json.loads(done.stdout)["answers"]
+    assert {row["kind"] for row in rows if row["findings"]} == {"good, stored", "revoked, stored"}
 
 
 def test_r32_a_revocation_is_answered_within_the_delay(service: Service) -> None:

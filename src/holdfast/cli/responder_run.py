@@ -132,7 +132,11 @@ async def _checked(service: Service) -> list[tuple[str, list[Row]]]:
         else:
             assert opened.live is not None
             assert opened.ledger is not None
-            rows = await wiring.lint(opened.live, opened.ledger, at=datetime.now(UTC))
+            at = datetime.now(UTC)
+            rows = await wiring.lint(opened.live, opened.ledger, at=at)
+            if opened.shelf is not None:
+                ca = given.certificate
+                rows += wiring.lint_stored(opened.shelf, opened.ledger, ca, at=at)
         found.append((given.name, rows))
     stores.close()
     return found
