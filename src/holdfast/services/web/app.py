@@ -266,7 +266,7 @@ class Desk:
             return _html(self._pages.page("keeper", **{**values, "absent": error}), status=503)
         at, view = self._site.now(), View.of(request.query)
         seen = await asyncio.to_thread(shown, status, view, at)
-        return _html(self._pages.page("keeper", **values, **seen))
+        return _html(self._pages.page("keeper", **{**values, **seen}))
 
     async def _keeper_json(self, request: web.Request) -> web.Response:
         assert self._site.keeper is not None
