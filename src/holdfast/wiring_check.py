@@ -17,9 +17,9 @@ from holdfast.ocsp.certid import Subject
 from holdfast.ocsp.policy import STRICT, Policy
 from holdfast.pki import pem
 from holdfast.pki.certificate import Certificate
-from holdfast.plan.checking import ResponderAnswer
+from holdfast.plan.responder_rules import Asked, ResponderAnswer
 from holdfast.services.checker import Checker
-from holdfast.sources.http import HttpSource
+from holdfast.sources.http import Exchange, HttpSource
 
 SYSTEM_ROOTS = (
     "/etc/ssl/certs/ca-certificates.crt",  # Debian, Ubuntu, Alpine, Arch
@@ -88,21 +88,42 @@ async def checker(
 
 
 async def asked(source: HttpSource, url: str, subject: Subject) -> ResponderAnswer:
-    """The last exchange with `url`, which is the successful one if any is."""
+    """What `url` answers: as a keeper asks it, and by the other method too, where it answers HTTP.
+
+    The answer is that of the keeper's way; the other one is told in `asked`.
+    """
     alone = replace(subject, responder_urls=(url,))
     exchanges = [exchange async for exchange in source.exchanges(alone)]
     if not exchanges:
         return ResponderAnswer(url=url, failure="bad-url", problem="no request could be made")
     last = exchanges[-1]
-    if last.error is not None:
-        return ResponderAnswer(
-            url=url,
-            milliseconds=last.timeline.done,
-            failure=last.failure or "failed",
-            problem=_without_url(url, last.error.message),
-            http_status=last.http_status,
-        )
-    return ResponderAnswer(url=url, milliseconds=last.timeline.done, response=last.response)
+    if last.answer is not None and {exchange.method for exchange in exchanges} == {"GET"}:
+        hash_algorithm = last.hash_algorithm
+        exchanges.append(await source.exchange(alone, url, method="post", hash=hash_algorithm))
+    told = [_told(url, exchange) for exchange in exchanges]
+    main = told[exchanges.index(last)]
+    return ResponderAnswer(
+        url=url,
+        milliseconds=last.timeline.done,
+        response=None if main.failure else main.response,
+        failure=main.failure,
+        problem=main.problem,
+        http_status=main.http_status,
+        asked=tuple(told),
+    )
+
+
+def _told(url: str, exchange: Exchange) -> Asked:
+    error = exchange.error
+    return Asked(
+        method=exchange.method,
+        certid_hash=exchange.hash_algorithm,
+        stages=exchange.timeline.stages(),
+        response=exchange.response,
+        failure="" if error is None else exchange.failure or "failed",
+        problem="" if error is None else _without_url(url, error.message),
+        http_status=exchange.http_status,
+    )
 
 
 def _without_url(url: str, message: str) -> str:

@@ -141,7 +141,7 @@ RULES: dict[str, Rule] = {
     ),
     "staple-intermittent": Rule(
         WARNING,
-        "{stapled} of {handshakes} handshakes carried a staple",
+        "{stapled} of {handshakes} handshakes carried a staple{pattern}",
         "the server fetches staples only after it was asked: run `holdfast keep` beside it",
         "RFC 6066 8",
     ),
@@ -229,7 +229,7 @@ RULES: dict[str, Rule] = {
     "staple-near-expiry": Rule(
         WARNING,
         "{age_percent} % of the window of {it} has passed; a healthy server would have renewed "
-        "it at 50 %",
+        "it at 50 %{newer}",
         "see why the renewal fails: `holdfast fetch` asks the responder as the server would",
         "RFC 9919 4",
     ),
@@ -337,7 +337,7 @@ RULES: dict[str, Rule] = {
     # -- the responder ------------------------------------------------------------------------
     "no-responder-url": Rule(
         NOTE,
-        "the certificate names no OCSP responder: stapling does not apply to it",
+        "the certificate names no OCSP responder: stapling does not apply to it ({reason})",
         "nothing to do; many CAs ended OCSP in 2025 and use short lives and CRLs instead",
         "CA/Browser Forum SC-063",
     ),
@@ -377,6 +377,18 @@ RULES: dict[str, Rule] = {
         "the responder {url} gave an answer that cannot be used: {problem}",
         _CA,
         "RFC 6960 3.2",
+    ),
+    "responder-method-fails": Rule(
+        WARNING,
+        "the responder {url} answers {works}, and {method} not: {problem}",
+        "{who} by {method}; let a keeper fetch, which asks both ways, and tell the CA",
+        "RFC 6960 A.1",
+    ),
+    "responder-methods-differ": Rule(
+        WARNING,
+        "the responder {url} says {get} to GET and {post} to POST",
+        "a cache before the responder is old, which GET alone sees: tell the CA",
+        "RFC 9919 5",
     ),
     "responder-disagrees": Rule(
         FAULT,
@@ -520,6 +532,19 @@ RULES: dict[str, Rule] = {
         "{address} did not agree to STARTTLS: {problem}",
         "turn STARTTLS on, or check the port that speaks TLS from the first byte",
         "RFC 3207, RFC 2595",
+    ),
+    "without-sni-differs": Rule(
+        NOTE,
+        "a client that sends no name by SNI {difference}",
+        "nothing to do, unless clients or monitors without SNI matter: then make this certificate "
+        "the server's default one",
+        "RFC 6066 3",
+    ),
+    "check-cut-short": Rule(
+        WARNING,
+        "not everything was looked at: {problem}",
+        "{advice}",
+        "the check's own bounds",
     ),
     "address-family-differs": Rule(
         WARNING,

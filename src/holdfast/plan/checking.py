@@ -18,6 +18,7 @@ from holdfast.ocsp.findings import (
     NOTE,
     WARNING,
     Finding,
+    Severity,
     finding,
 )
 from holdfast.ocsp.policy import STRICT, Policy
@@ -27,6 +28,13 @@ from holdfast.pki.chain import find_issuer
 from holdfast.plan.chain_rules import judge_chain
 from holdfast.plan.clients import clients
 from holdfast.plan.crl_rules import CrlAnswer, judge_crl
+from holdfast.plan.presence_rules import (
+    by_leaf,
+    judge_demand,
+    judge_presence,
+    judge_without_sni,
+    of_the_name,
+)
 from holdfast.plan.report import (
     CrlReport,
     LeafReport,
@@ -34,12 +42,15 @@ from holdfast.plan.report import (
     ReportVerdict,
     ResponderReport,
     StapleReport,
+    instant,
 )
 from holdfast.plan.responder_rules import ResponderAnswer, judge_responder
 from holdfast.plan.transport_rules import transport
 from holdfast.tls.observation import Failure, Observation
 
 NEAR_EXPIRY = 0.8  # of the window; K19's second rung
+MAX_LEAVES = 16  # of one target; a name has two, RSA and ECDSA, and more while they are replaced
+MAX_SENT = 32  # certificates of a chain that are read; real ones have up to 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +62,15 @@ class Judge:
     roots: tuple[Certificate, ...] = ()
     policy: Policy = STRICT
     require_staple: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """What was left out of a check, and what to do about it. A note where nothing was lost."""
+
+    problem: str
+    advice: str
+    severity: Severity = WARNING
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,17 +85,21 @@ class Seen:
     issuers: tuple[Certificate, ...] = ()
     responders: Mapping[str, tuple[ResponderAnswer, ...]] = field(default_factory=dict)
     crls: Mapping[str, CrlAnswer] = field(default_factory=dict)
+    cuts: tuple[Cut, ...] = ()
 
 
 def report(target: str, seen: Seen, judge: Judge) -> Report:
     """The report on `target`."""
     findings: list[Finding] = []
-    transport(target, seen.observations, seen.unresolved, into=findings)
+    transport(target, of_the_name(seen.observations), seen.unresolved, into=findings)
+    judge_without_sni(seen.observations, into=findings)
     leaves: list[LeafReport] = []
     staples: list[StapleReport] = []
     responders: list[ResponderReport] = []
     crl: CrlReport | None = None
-    for der, observations in by_leaf(seen.observations).items():
+    groups = by_leaf(seen.observations)
+    findings += _cuts(seen, len(groups))
+    for der, observations in list(groups.items())[:MAX_LEAVES]:
         chain = readable_chain(observations)
         if not chain:
             problem = f"its certificate cannot be read ({len(der)} bytes)"
@@ -98,14 +122,15 @@ def report(target: str, seen: Seen, judge: Judge) -> Report:
         )
         leaves.append(leaf)
         sent = _staples(leaf, observations, seen, judge, findings)
-        _must_staple(leaf.leaf, observations, findings)
-        _presence(leaf.leaf, observations, judge, findings)
+        judge_demand(leaf.leaf, observations, into=findings)
+        judge_presence(leaf.leaf, observations, require_staple=judge.require_staple, into=findings)
         answers = seen.responders.get(leaf.leaf.sha256, ())
         asked = [
             judge_responder(answer, leaf, sent, at=judge.at, policy=judge.policy)
             for answer in answers
         ]
         findings += [found for one in asked for found in one.findings]
+        findings += [found for one in sent for found in _near_expiry(one, asked, judge.at)]
         staples += sent
         responders += asked
         fetched = seen.crls.get(leaf.leaf.sha256)
@@ -133,18 +158,9 @@ def report(target: str, seen: Seen, judge: Judge) -> Report:
     )
 
 
-def by_leaf(observations: Sequence[Observation]) -> dict[bytes, list[Observation]]:
-    """The handshakes that showed each leaf certificate."""
-    grouped: dict[bytes, list[Observation]] = {}
-    for observation in observations:
-        if observation.seen:
-            grouped.setdefault(observation.leaf, []).append(observation)
-    return grouped
-
-
 def readable_chain(observations: Sequence[Observation]) -> list[Certificate]:
     """The longest chain sent with one leaf, less what is unreadable; empty when the leaf is."""
-    longest = max((o.chain for o in observations), key=len)
+    longest = max((o.chain for o in observations), key=len)[:MAX_SENT]
     chain: list[Certificate] = []
     for number, der in enumerate(longest):
         certificate = _readable(der)
@@ -202,7 +218,7 @@ def _staples(
                     staple, position, certificate, leaf, issuers=seen.issuers, judge=judge
                 )
                 reports[staple, position] = one
-                into += _findings_of(one, judge.at)
+                into += _findings_of(one)
     _absent_intermediates(leaf, observations, list(reports.values()), into)
     return list(reports.values())
 
@@ -230,15 +246,44 @@ def _judged(
     return StapleReport(staple, certificate, leaf.leaf, position, verdict)
 
 
-def _findings_of(staple: StapleReport, at: datetime) -> list[Finding]:
+def _findings_of(staple: StapleReport) -> list[Finding]:
     if staple.verdict is None:
         return []
-    found = [one.prefixed("staple") for one in staple.verdict.findings]
+    return [one.prefixed("staple") for one in staple.verdict.findings]
+
+
+def _near_expiry(
+    staple: StapleReport, asked: Sequence[ResponderReport], at: datetime
+) -> list[Finding]:
     window = staple.window
-    if window is not None and NEAR_EXPIRY <= window.passed(at) < 1:
-        percent = f"{staple.age_percent(at):g}"
-        found.append(finding("staple-near-expiry", age_percent=percent))
-    return found
+    if window is None or not NEAR_EXPIRY <= window.passed(at) < 1:
+        return []
+    percent = f"{staple.age_percent(at):g}"
+    newer = _newer(staple, asked)
+    return [finding("staple-near-expiry", age_percent=percent, newer=newer)]
+
+
+def _newer(staple: StapleReport, asked: Sequence[ResponderReport]) -> str:
+    """Whose fault it is that the staple is old: what the responder has now."""
+    single = staple.verdict.single if staple.verdict is not None else None
+    verdicts = [one.verdict for one in asked if one.verdict is not None and one.verdict.valid]
+    offered = [verdict.single.this_update for verdict in verdicts if verdict.single is not None]
+    if staple.position or single is None or not offered:
+        return ""
+    if max(offered) > single.this_update:
+        return f". The responder has one of {instant(max(offered))}: the server does not fetch it"
+    return ". The responder has none that is newer: its CA is late"
+
+
+def _cuts(seen: Seen, leaves: int) -> list[Finding]:
+    cuts = list(seen.cuts)
+    if leaves > MAX_LEAVES:
+        problem = f"it shows {leaves} different certificates, and {MAX_LEAVES} were looked at"
+        cuts.append(Cut(problem, "see why the server shows so many: one or two are usual"))
+    return [
+        finding("check-cut-short", severity=cut.severity, problem=cut.problem, advice=cut.advice)
+        for cut in cuts
+    ]
 
 
 def _absent_intermediates(
@@ -253,47 +298,6 @@ def _absent_intermediates(
     for certificate in leaf.sent[1:]:
         if certificate.responder_urls and certificate not in stapled:
             into.append(finding("staple-absent-intermediate", subject=certificate.subject))
-
-
-def _presence(
-    leaf: Certificate, observations: Sequence[Observation], judge: Judge, into: list[Finding]
-) -> None:
-    """Is there a staple, in every handshake, and the same one?"""
-    stapled = [o for o in observations if o.staple]
-    different = {o.staple for o in stapled}
-    if not stapled:
-        if leaf.responder_urls or judge.require_staple:
-            severity = FAULT if judge.require_staple else WARNING
-            responder = ", ".join(leaf.responder_urls) or "none, but a staple is required"
-            into.append(finding("staple-missing", severity=severity, responder=responder))
-    elif len(stapled) < len(observations):
-        into.append(
-            finding(
-                "staple-intermittent",
-                severity=FAULT if leaf.must_staple else WARNING,
-                stapled=len(stapled),
-                handshakes=len(observations),
-            )
-        )
-    if len(different) > 1:
-        into.append(finding("staple-differs", count=len(different)))
-
-
-def _must_staple(
-    leaf: Certificate, observations: Sequence[Observation], into: list[Finding]
-) -> None:
-    if leaf.must_staple:
-        if not any(o.staple for o in observations):
-            into.append(finding("must-staple-without-staple"))
-        if not leaf.responder_urls:
-            into.append(finding("must-staple-without-responder"))
-        if leaf.must_staple_critical:
-            into.append(finding("must-staple-critical"))
-    if not leaf.responder_urls:
-        into.append(finding("no-responder-url"))
-    for url in leaf.responder_urls:
-        if not url.lower().startswith("http://"):
-            into.append(finding("responder-url-not-http", url=url))
 
 
 # -- the verdict ------------------------------------------------------------------------------
@@ -328,6 +332,7 @@ def _verdict(
 
 __all__ = [
     "CrlAnswer",
+    "Cut",
     "Judge",
     "ResponderAnswer",
     "Seen",

@@ -15,23 +15,31 @@ from holdfast.ocsp.statuses import Revoked
 from holdfast.ocsp.verdict import Verdict
 from holdfast.ocsp.window import Window
 from holdfast.pki.certificate import Certificate
+from holdfast.pki.pem import encode_certificates
 from holdfast.tls.observation import Observation
 
 SCHEMA = "holdfast.check/1"
+SHOWN = 32  # bytes of a staple, for who wonders what the server sends there
 JSON = dict[str, object]
+Method = Literal["GET", "POST"]
 ReportVerdict = Literal["good", "warning", "bad", "not-applicable", "unreachable"]
 
 
 @dataclass(frozen=True, slots=True)
 class LeafReport:
     """One leaf that the target showed, with what was sent beside it. `issuer` is the
-    one to judge its staple by, wherever it was found."""
+    one to judge its staple by, wherever it was found.
+
+    `proper`: the chain to send, leaf first and without the root; `missing`: what it lacks.
+    """
 
     leaf: Certificate
     sent: tuple[Certificate, ...]
     issuer: Certificate | None
     complete: bool
     trusted: bool
+    proper: tuple[Certificate, ...] = ()
+    missing: tuple[Certificate, ...] = ()
 
     def as_json(self) -> JSON:
         leaf = self.leaf
@@ -61,6 +69,14 @@ class LeafReport:
                     }
                     for c in self.sent
                 ],
+                "missing": [
+                    {
+                        "sha256": c.sha256,
+                        "subject": c.subject,
+                        "pem": encode_certificates([c]).decode("ascii"),
+                    }
+                    for c in self.missing
+                ],
             },
         }
 
@@ -78,12 +94,11 @@ class StapleReport:
 
     @property
     def sha256(self) -> str:
-        return hashlib.sha256(self.der).hexdigest()
+        return sha256_of(self.der)
 
     @property
     def certificate_status(self) -> str | None:
-        status = self.verdict.certificate_status if self.verdict is not None else None
-        return None if status is None else status.text
+        return status_of(self.verdict)
 
     @property
     def valid(self) -> bool:
@@ -120,12 +135,54 @@ class StapleReport:
             "valid": self.valid,
             "revocation": _revocation(verdict),
             "bytes": len(self.der),
+            "begins": self.der[:SHOWN].hex(),
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AskedReport:
+    """One request to a responder. `stages`: (name, milliseconds since the beginning)."""
+
+    method: Method
+    certid_hash: str
+    stages: tuple[tuple[str, float], ...]
+    http_status: int | None
+    failure: str
+    problem: str
+    verdict: Verdict | None
+
+    @property
+    def valid(self) -> bool:
+        return self.verdict is not None and self.verdict.valid
+
+    @property
+    def certificate_status(self) -> str | None:
+        """good, revoked or unknown, when the answer is valid."""
+        return status_of(self.verdict) if self.valid else None
+
+    def as_json(self) -> JSON:
+        single = self.verdict.single if self.verdict is not None else None
+        return {
+            "method": self.method,
+            "certid_hash": self.certid_hash,
+            "http_status": self.http_status,
+            "timeline": dict(self.stages),
+            "milliseconds": self.stages[-1][1] if self.stages else None,
+            "certificate_status": self.certificate_status,
+            "this_update": instant(single.this_update) if single else None,
+            "next_update": instant(single.next_update) if single else None,
+            "valid": self.valid,
+            "failure": self.failure or None,
+            "problem": self.problem or None,
         }
 
 
 @dataclass(frozen=True, slots=True)
 class ResponderReport:
-    """What one responder said now. `reachable`: it answered HTTP, whatever it said."""
+    """What one responder said now. `reachable`: it answered HTTP, whatever it said.
+
+    `asked`: every request that was made, by GET and by POST.
+    """
 
     url: str
     leaf: Certificate
@@ -133,14 +190,12 @@ class ResponderReport:
     milliseconds: float | None
     verdict: Verdict | None
     findings: tuple[Finding, ...]
+    asked: tuple[AskedReport, ...] = ()
 
     @property
     def certificate_status(self) -> str | None:
         """good, revoked or unknown, when the answer is valid."""
-        if self.verdict is None or not self.verdict.valid:
-            return None
-        status = self.verdict.certificate_status
-        return None if status is None else status.text
+        return status_of(self.verdict) if self.verdict is not None and self.verdict.valid else None
 
     def as_json(self) -> JSON:
         return {
@@ -149,6 +204,7 @@ class ResponderReport:
             "reachable": self.reachable,
             "milliseconds": self.milliseconds,
             "certificate_status": self.certificate_status,
+            "asked": [one.as_json() for one in self.asked],
             "findings": [found.as_json() for found in self.findings],
         }
 
@@ -168,14 +224,22 @@ class CrlReport:
 
 @dataclass(frozen=True, slots=True)
 class ClientReport:
-    """Whether a client would go on, and if not why."""
+    """Whether a client would go on, and if not why. `source`: where its rule is written."""
 
     client: str
     accepts: bool
     because: str | None
+    rule: str = ""
+    source: str = ""
 
     def as_json(self) -> JSON:
-        return {"client": self.client, "accepts": self.accepts, "because": self.because}
+        return {
+            "client": self.client,
+            "accepts": self.accepts,
+            "because": self.because,
+            "rule": self.rule,
+            "source": self.source,
+        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -221,6 +285,17 @@ def document(reports: list[Report]) -> JSON:
     return {"schema": SCHEMA, "reports": [report.as_json() for report in reports]}
 
 
+def sha256_of(data: bytes) -> str:
+    """In hexadecimal; "" of nothing."""
+    return hashlib.sha256(data).hexdigest() if data else ""
+
+
+def status_of(verdict: Verdict | None) -> str | None:
+    """What the response says of the certificate, valid or not."""
+    status = verdict.certificate_status if verdict is not None else None
+    return None if status is None else status.text
+
+
 def instant(at: datetime | None) -> str | None:
     """RFC 3339, UTC, whole seconds."""
     return None if at is None else f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
@@ -236,6 +311,11 @@ def _handshake(observation: Observation) -> JSON:
         "milliseconds": observation.milliseconds,
         "stapled": observation.staple is not None,
         "staple_sha256": observation.staple_sha256,
+        "staples": [
+            {"position": position, "bytes": len(staple), "sha256": sha256_of(staple) or None}
+            for position, staple in enumerate(observation.staples)
+            if staple is not None
+        ],
         "error": None if observation.error is None else observation.error.problem,
     }
     return shown

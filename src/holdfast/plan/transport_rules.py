@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from holdfast.errors import Malformed
 from holdfast.ocsp.findings import NOTE, Finding, finding
+from holdfast.ocsp.response import Response
 from holdfast.tls.observation import Failure, Observation
 
 NO_ROUTE = "unreachable"  # the class of "this machine has no way to that address"
@@ -64,9 +66,21 @@ def _one_address(
     for observation, error in failures:
         # It showed its certificate and then failed, other than by a staple that no client takes:
         # that one is judged as a staple.
-        if observation.seen and not observation.staple:
+        if observation.seen and not _ended_by_staple(observation):
             into.append(_failed(observation, error))
             return
+
+
+def _ended_by_staple(observation: Observation) -> bool:
+    """OpenSSL ends the handshake at a staple that is empty or does not parse."""
+    for staple in observation.staples:
+        if staple is None:
+            continue
+        try:
+            Response.parse(staple)
+        except Malformed:
+            return True
+    return False
 
 
 def _failed(observation: Observation, error: Failure) -> Finding:

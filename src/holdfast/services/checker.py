@@ -2,47 +2,38 @@
 
 Laws: this module only looks; `plan.checking` judges. Every handshake is a full one; a server is
 never asked by more than one at a time on one address, and no more than eight addresses are looked
-at. Nothing a target does ends in an exception: it ends in the report.
+at. Nothing a target does ends in an exception: it ends in the report. However slow it is, a check
+ends in its time, with what it has seen and a word of what it has not.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from itertools import chain
 from typing import Literal
 
-from holdfast.errors import HoldfastError, Unavailable
+from holdfast.errors import Unavailable
 from holdfast.net.dial import OPERATOR, Address, AddressPolicy, interleave, resolve
 from holdfast.net.probe import TIMEOUT, probe
-from holdfast.ocsp.certid import Subject
+from holdfast.ocsp.findings import NOTE
 from holdfast.ocsp.policy import STRICT, Policy
-from holdfast.pki import pem
 from holdfast.pki.certificate import Certificate
-from holdfast.pki.chain import find_issuer
-from holdfast.pki.crl import MAX_CRL
-from holdfast.plan.checking import (
-    CrlAnswer,
-    Judge,
-    ResponderAnswer,
-    Seen,
-    by_leaf,
-    readable_chain,
-    report,
-)
+from holdfast.plan.checking import Cut, Judge, Seen, report
 from holdfast.plan.report import Report
 from holdfast.plan.target import Target
+from holdfast.services.checker_asking import Ask, Asking, Fetch
 from holdfast.tls.client import Authentication, Version
 from holdfast.tls.observation import Failure, Observation
 
 MAX_ADDRESSES = 8  # of one target
-MAX_RESPONDERS = 4  # URLs of one certificate; real ones have one or two
-MAX_ISSUER = 256 * 1024  # bytes of an AIA answer: a PKCS#7 of a whole chain is under 20 KiB
 AT_ONCE = 4  # addresses of one target
+PATIENCE = 6  # handshakes' timeouts that all handshakes together may take
+PATIENCE_ASKING = 3  # and all questions to responders and for files
+LEAST = 60.0  # seconds that they may take anyway
 
-Ask = Callable[[str, Subject], Awaitable[ResponderAnswer]]
-Fetch = Callable[[str, int], Awaitable[bytes]]
 Grown = Callable[[Callable[[], Report]], None]
 """Called as a check goes on, with what makes the report on all that was seen so far."""
 Which = Literal["all", "first"]
@@ -51,7 +42,8 @@ Which = Literal["all", "first"]
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Looking:
     """How to look. `ip`: dial this address instead of resolving. `servername`: the name to send and
-    to expect; the target's host when None."""
+    to expect; the target's host when None. `without_sni`: try once without a name as well.
+    `budget`: seconds for all handshakes, and again for all questions; None: by `timeout`."""
 
     servername: str | None = None
     ip: str | None = None
@@ -60,6 +52,20 @@ class Looking:
     handshakes: int = 2
     timeout: float = TIMEOUT
     require_staple: bool = False
+    without_sni: bool = True
+    budget: float | None = None
+
+    @property
+    def shaking(self) -> float:
+        """Seconds for all handshakes; each of them is allowed `timeout`."""
+        if self.budget is not None:
+            return self.budget
+        return max(PATIENCE * self.timeout, LEAST) + self.handshakes
+
+    @property
+    def asking(self) -> float:
+        """Seconds for all that is asked elsewhere."""
+        return self.budget if self.budget is not None else max(PATIENCE_ASKING * self.timeout, 30.0)
 
 
 class Checker:
@@ -108,18 +114,25 @@ class Checker:
             if grown is not None:
                 grown(lambda: report(target.text, seen, judge))
 
-        observations = await self._observations(target, addresses, servername, looking, tell)
-        seen = Seen(observations=observations)
-        seen = replace(seen, issuers=await self._issuers(seen))
-        tell(seen)
-        return report(target.text, await self._asked(seen, tell), judge)
+        seen = await self._observations(target, addresses, servername, looking, tell)
+        found = Asking(seen, roots=self._roots, ask=self._ask, fetch=self._fetch, tell=tell)
+        try:
+            async with asyncio.timeout(looking.asking):
+                if self._fetch is not None and self._issuers_wanted:
+                    await found.issuers()
+                await found.answers(crls=self._crls)
+        except TimeoutError:
+            problem = f"responders, issuers and CRLs were not all had within {looking.asking:g} s"
+            cut = Cut(problem, "see which answer slowly, or give a longer --timeout")
+            found.seen = replace(found.seen, cuts=(*found.seen.cuts, cut))
+        return report(target.text, found.seen, judge)
 
     # -- handshakes -------------------------------------------------------------------------
 
     async def _resolved(self, target: Target, looking: Looking) -> tuple[Address, ...]:
         host = looking.ip or target.host
         found = await resolve(host, target.port, policy=self._addresses, timeout=looking.timeout)
-        return interleave(found)[: 1 if looking.which == "first" else MAX_ADDRESSES]
+        return interleave(found)
 
     async def _observations(
         self,
@@ -128,21 +141,34 @@ class Checker:
         servername: str,
         looking: Looking,
         tell: Callable[[Seen], None],
-    ) -> tuple[Observation, ...]:
+    ) -> Seen:
+        """Everything that the handshakes showed, by address."""
         turn = asyncio.Semaphore(AT_ONCE)
-        so_far: list[Observation] = []
+        looked_at = addresses[: 1 if looking.which == "first" else MAX_ADDRESSES]
+        by_address: dict[Address, list[Observation]] = {address: [] for address in looked_at}
+        cuts = _left_out(addresses, looking)
 
-        def saw(observation: Observation) -> None:
-            so_far.append(observation)
-            tell(Seen(observations=tuple(so_far)))
+        def so_far() -> Seen:
+            return Seen(observations=tuple(chain.from_iterable(by_address.values())), cuts=cuts)
 
-        async def one(address: Address) -> list[Observation]:
+        async def one(address: Address) -> None:
+            def saw(observation: Observation) -> None:
+                by_address[address].append(observation)
+                tell(so_far())
+
             async with turn:
-                return await self._address(target, address, servername, looking, saw)
+                await self._address(target, address, servername, looking, saw)
 
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(one(address)) for address in addresses]
-        return tuple(o for task in tasks for o in task.result())
+        try:
+            async with asyncio.timeout(looking.shaking), asyncio.TaskGroup() as group:
+                for address in looked_at:
+                    group.create_task(one(address))
+        except TimeoutError:
+            made = sum(map(len, by_address.values()))
+            problem = f"{made} handshakes took {looking.shaking:g} s, and there the check ended"
+            advice = "the server is slow: ask it alone, for fewer --handshakes or by --address"
+            cuts = (*cuts, Cut(problem, advice))
+        return so_far()
 
     async def _address(
         self,
@@ -151,13 +177,16 @@ class Checker:
         servername: str,
         looking: Looking,
         saw: Callable[[Observation], None],
-    ) -> list[Observation]:
-        """Every version; in each the certificate that comes by itself, and the other kind's."""
+    ) -> None:
+        """Every version; in each the certificate that comes by itself, and the other kind's; and
+        once without SNI."""
 
-        async def shake(version: Version, authentication: Authentication) -> Observation:
+        async def shake(
+            version: Version, authentication: Authentication, name: str | None = servername
+        ) -> Observation:
             return await probe(
                 address,
-                server_name=servername,
+                server_name=name,
                 version=version,
                 authentication=authentication,
                 starttls=target.starttls,
@@ -189,55 +218,15 @@ class Checker:
                 keep(second)
                 for _ in range(looking.handshakes - 1):
                     keep(await shake(version, other))
-        return seen
+        plain = (o for o in reversed(seen) if o.seen and o.authentication == "any")
+        newest = next(plain, None)
+        if looking.without_sni and newest is not None and newest.sni is not None:
+            nameless = await shake(newest.asked, "any", None)
+            saw(replace(nameless, without_sni=True))
 
-    # -- what the certificates point at -----------------------------------------------------
 
-    async def _issuers(self, seen: Seen) -> tuple[Certificate, ...]:
-        """Issuers by AIA, for leaves that came without."""
-        if self._fetch is None or not self._issuers_wanted:
-            return ()
-        found: list[Certificate] = []
-        for observations in by_leaf(seen.observations).values():
-            chain = readable_chain(observations)
-            if not chain or chain[0].self_issued:
-                continue
-            if find_issuer(chain[0], [*chain[1:], *self._roots, *found]) is None:
-                for url in chain[0].issuer_urls[:2]:
-                    found += await self._certificates(url)
-        return tuple(found)
-
-    async def _certificates(self, url: str) -> tuple[Certificate, ...]:
-        assert self._fetch is not None
-        try:
-            return pem.certificates(await self._fetch(url, MAX_ISSUER), name=url)
-        except HoldfastError:
-            return ()
-
-    async def _asked(self, seen: Seen, tell: Callable[[Seen], None]) -> Seen:
-        """`seen` with what responders and CRLs say of each leaf."""
-        responders: dict[str, tuple[ResponderAnswer, ...]] = {}
-        crls: dict[str, CrlAnswer] = {}
-        for observations in by_leaf(seen.observations).values():
-            chain = readable_chain(observations)
-            if not chain:
-                continue
-            leaf = chain[0]
-            issuer = find_issuer(leaf, [*chain[1:], *seen.issuers, *self._roots])
-            if self._ask is not None and issuer is not None:
-                subject = Subject.of(leaf, issuer)
-                urls = leaf.responder_urls[:MAX_RESPONDERS]
-                responders[leaf.sha256] = tuple([await self._ask(url, subject) for url in urls])
-                tell(replace(seen, responders=dict(responders)))
-            url = next((u for u in leaf.crl_urls if u.lower().startswith("http://")), None)
-            if self._crls and self._fetch is not None and url is not None:
-                crls[leaf.sha256] = await self._crl(url)
-        return replace(seen, responders=responders, crls=crls)
-
-    async def _crl(self, url: str) -> CrlAnswer:
-        assert self._fetch is not None
-        try:
-            listed = pem.crls(await self._fetch(url, MAX_CRL), name=url, limit=MAX_CRL)
-        except HoldfastError as error:
-            return CrlAnswer(url=url, problem=error.message)
-        return CrlAnswer(url=url, crl=listed[0])
+def _left_out(addresses: Sequence[Address], looking: Looking) -> tuple[Cut, ...]:
+    if looking.which == "first" or len(addresses) <= MAX_ADDRESSES:
+        return ()
+    problem = f"the name has {len(addresses)} addresses, and {MAX_ADDRESSES} were looked at"
+    return (Cut(problem, "look at another with --address", NOTE),)

@@ -28,6 +28,7 @@ class Observation:
     `chain` is as the server sent it, `staples` goes with it by position: None when none was sent,
     b"" when an empty one was. Both are there also when the handshake failed after they came.
     `key_type` describes the leaf's key; `milliseconds` count from the ClientHello to the end.
+    `without_sni`: the server's name was left out on purpose, to see what clients without SNI get.
     """
 
     address: str
@@ -41,6 +42,7 @@ class Observation:
     chain: tuple[bytes, ...] = ()
     staples: tuple[bytes | None, ...] = ()
     error: Failure | None = None
+    without_sni: bool = False
 
     @property
     def seen(self) -> bool:
