@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, cast
 
 import click
 
+from holdfast.cli.check_formats import SHAPES, PluginCommand, plugin_state, write
 from holdfast.cli.params import (
     DURATION,
     INPUT,
@@ -24,13 +25,12 @@ if TYPE_CHECKING:
     from holdfast.pki.certificate import Certificate
     from holdfast.plan.report import Report
     from holdfast.plan.target import Target
-    from holdfast.services.checker import Looking
+    from holdfast.services.check_many import Bounds
+    from holdfast.services.checker import Grown, Looking
     from holdfast.tls.client import Version
 
-TARGETS_AT_ONCE = 16
 
-
-@click.command()
+@click.command(cls=PluginCommand)
 @click.argument("targets", nargs=-1, metavar="TARGET...")
 @click.option("-f", "--file", "listed", type=INPUT, help="More targets, one a line; - is stdin.")
 @click.option("--servername", help="The name to send by SNI and to expect in the certificate.")
@@ -49,6 +49,15 @@ TARGETS_AT_ONCE = 16
     "--timeout", type=SECONDS, default=10.0, show_default=True, metavar="S",
     help="Seconds for one handshake, or for one answer of a responder.",
 )  # fmt: skip
+@click.option(
+    "--deadline", type=SECONDS, metavar="S",
+    help="Seconds for one target, all of it.  [default: of several 6 times --timeout, or more "
+    "with --handshakes]",
+)  # fmt: skip
+@click.option(
+    "--at-once", type=click.IntRange(1, 500), default=64, show_default=True,
+    help="How many targets are looked at at a time.",
+)  # fmt: skip
 @click.option("--no-fetch", is_flag=True, help="Do not ask responders or fetch issuers.")
 @click.option("--no-crl", is_flag=True, help="Do not fetch the CRL.")
 @click.option("--require-staple", is_flag=True, help="A missing staple is a fault.")
@@ -57,8 +66,9 @@ TARGETS_AT_ONCE = 16
     "--max-age", type=DURATION, metavar="D", help="Refuse staples that are older than this."
 )
 @click.option(
-    "--format", "shape", type=click.Choice(["text", "json"]), default="text", show_default=True
-)
+    "--format", "shape", type=click.Choice(SHAPES), default="text", show_default=True,
+    help="nagios exits 0 to 3 as monitoring plugins do.",
+)  # fmt: skip
 @live_at_option
 @fail_on_option
 @json_option
@@ -73,6 +83,8 @@ def check(
     handshakes: int,
     tls: str,
     timeout: float,
+    deadline: float | None,
+    at_once: int,
     no_fetch: bool,
     no_crl: bool,
     require_staple: bool,
@@ -91,6 +103,7 @@ def check(
     import asyncio
 
     from holdfast.ocsp.policy import Policy
+    from holdfast.services.check_many import Bounds
     from holdfast.services.checker import Looking
 
     wanted = _targets(targets, listed)
@@ -103,28 +116,30 @@ def check(
         timeout=timeout,
         require_staple=require_staple,
     )
-    policy = Policy(allow_sha1=allow_sha1, max_age=max_age)
+    usual = usual_deadline(timeout, handshakes=handshakes, targets=len(wanted))
+    bounds = Bounds(at_once=at_once, deadline=deadline or usual)
     reports = asyncio.run(
         _run(
             wanted,
             looking,
+            bounds=bounds,
             trusted=_trusted(ca_file),
-            policy=policy,
+            policy=Policy(allow_sha1=allow_sha1, max_age=max_age),
             at=at,
             fetch=not no_fetch,
             crls=not no_crl,
         )
     )
-    if as_json or shape == "json":
-        from holdfast.cli.output import write_document
-        from holdfast.plan.report import document
+    shape = "json" if as_json else shape
+    write(reports, shape, fail_on=fail_on, listed=listed)
+    return plugin_state(reports, fail_on) if shape == "nagios" else exit_code_of(reports, fail_on)
 
-        write_document(document(reports))
-    else:
-        from holdfast.cli.check_text import tell
 
-        tell(reports)
-    return exit_code_of(reports, fail_on)
+def usual_deadline(timeout: float, *, handshakes: int, targets: int) -> float:
+    """Seconds for one target: of many for a few things that time out one after the other; of one
+    so much that the checker's own bounds end it first."""
+    patience = 6 * timeout * max(1.0, handshakes / 2)
+    return max(2 * patience, 120.0) if targets == 1 else patience
 
 
 def exit_code_of(reports: Sequence[Report], fail_on: str) -> int:
@@ -172,6 +187,7 @@ async def _run(
     targets: Sequence[Target],
     looking: Looking,
     *,
+    bounds: Bounds,
     trusted: Sequence[Certificate],
     policy: Policy,
     at: datetime | None,
@@ -181,23 +197,26 @@ async def _run(
     import asyncio
 
     from holdfast.cli.output import progress
+    from holdfast.net.lookups import Lookups
+    from holdfast.services.check_many import check_many
     from holdfast.wiring_check import checker
 
-    turn = asyncio.Semaphore(TARGETS_AT_ONCE)
+    asyncio.get_running_loop().set_default_executor(Lookups())
+
+    def now() -> datetime:
+        return at or datetime.now(UTC)
+
     async with checker(
         trusted=trusted, ask_responders=fetch, crls=crls, timeout=looking.timeout, policy=policy
     ) as looker:
+
+        async def look(target: Target, moment: datetime, grown: Grown) -> Report:
+            return await looker.check(target, looking, at=moment, grown=grown)
+
         with progress("checking", len(targets)) if len(targets) > 1 else _silent() as advance:
-
-            async def one(target: Target) -> Report:
-                async with turn:
-                    report = await looker.check(target, looking, at=at or datetime.now(UTC))
-                advance(1)
-                return report
-
-            async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(one(target)) for target in targets]
-    return [task.result() for task in tasks]
+            return await check_many(
+                look, targets, bounds=bounds, now=now, done=lambda _report: advance(1)
+            )
 
 
 @contextmanager

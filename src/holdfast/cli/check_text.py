@@ -1,4 +1,8 @@
-"""How `holdfast check` tells a report to a person."""
+"""How `holdfast check` tells its reports to a person.
+
+Laws: colour says how bad a thing is and nothing else; of one target all is told, of several what is
+right takes a line each, so that what hurts is seen; findings stand by what hurts, a hint each.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +10,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from holdfast.cli.output import Printer, rfc3339, span, validity_bar
+from holdfast.formats.summary import VERDICTS, by_hurt, refused_by, sentence
+from holdfast.ocsp.findings import WARNING
 
 if TYPE_CHECKING:
+    from holdfast.ocsp.findings import Finding
     from holdfast.plan.report import LeafReport, Report, StapleReport
     from holdfast.tls.observation import Observation
 
@@ -18,56 +25,87 @@ _STYLES = {
     "not-applicable": "dim",
     "unreachable": "fatal",
 }
-_WORDS = {
-    "good": "good",
-    "warning": "works, with warnings",
-    "bad": "bad",
-    "not-applicable": "stapling does not apply: the certificate names no OCSP responder",
-    "unreachable": "not reached",
-}
+_MARKS = {"good": "✓", "warning": "!", "bad": "✗", "not-applicable": "·", "unreachable": "?"}
+NEAR_END = 0.8  # of the window; plan.checking tells of it
 
 
 def tell(reports: Sequence[Report], *, to: Printer | None = None) -> None:
-    """Write every report, and a line of sums when there are several."""
+    """Write every report; of several what is right first, in a line each, and sums at the end."""
     printer = to or Printer.on()
-    for number, report in enumerate(reports):
-        if number:
+    if len(reports) == 1:
+        _one(printer, reports[0])
+        return
+    brief = [report for report in reports if is_brief(report)]
+    width = max((len(report.target) for report in brief), default=0)
+    for report in brief:
+        _line(printer, report, min(width, 40))
+    for report in reports:
+        if not is_brief(report):
             printer.line()
-        _one(printer, report)
-    if len(reports) > 1:
-        counts = {word: sum(r.verdict == word for r in reports) for word in _WORDS}
-        told = ", ".join(f"{count} {word}" for word, count in counts.items() if count)
-        printer.line()
-        printer.line(f"{len(reports)} targets: {told}")
+            _one(printer, report)
+    counts = {word: sum(r.verdict == word for r in reports) for word in VERDICTS}
+    told = [
+        printer.paint(f"{count} {word}", _STYLES[word]) for word, count in counts.items() if count
+    ]
+    printer.line()
+    printer.line(f"{len(reports)} targets: {', '.join(told)}")
+
+
+def is_brief(report: Report) -> bool:
+    """Whether a line says it all: nothing to mend, or nobody there."""
+    return report.verdict == "unreachable" or all(f.severity < WARNING for f in report.findings)
+
+
+def _line(printer: Printer, report: Report, width: int) -> None:
+    mark = f"{_MARKS[report.verdict]} " if printer.unicode else ""
+    word = printer.paint(f"{mark}{report.verdict:<14}", _STYLES[report.verdict])
+    printer.line(f"{word} {report.target:<{width}}  {sentence(report)}")
 
 
 def _one(printer: Printer, report: Report) -> None:
-    verdict = printer.paint(_WORDS[report.verdict], _STYLES[report.verdict])
+    mark = f"{_MARKS[report.verdict]} " if printer.unicode else ""
+    verdict = printer.paint(f"{mark}{VERDICTS[report.verdict]}", _STYLES[report.verdict])
     printer.line(f"{printer.paint(report.target, 'bold')}: {verdict}")
-    printer.field("  handshakes", _handshakes(report.handshakes))
+    printer.field("  handshakes", _handshakes(printer, report.handshakes))
     for leaf in report.leaves:
-        _leaf(printer, leaf)
+        _leaf(printer, leaf, report)
         for staple in report.staples:
             if staple.leaf == leaf.leaf:
                 _staple(printer, staple, report)
         for responder in report.responders:
             if responder.leaf == leaf.leaf:
-                said = responder.certificate_status or "no usable answer"
+                status = responder.certificate_status
+                said = printer.paint(status, status) if status else "no usable answer"
                 took = (
                     "" if responder.milliseconds is None else f", {responder.milliseconds:.0f} ms"
                 )
                 printer.field("  responder", f"{responder.url} says {said}{took}")
     if report.crl is not None and report.crl.revoked is not None:
-        listed = "lists the certificate as revoked" if report.crl.revoked else "does not list it"
+        listed = "does not list it"
+        if report.crl.revoked:
+            listed = printer.paint("lists the certificate as revoked", "revoked")
         printer.field("  CRL", f"{report.crl.url} {listed}")
     refusing = [c for c in report.clients if not c.accepts]
     if refusing:
         printer.field("  refused by", [f"{c.client} ({c.because})" for c in refusing])
-    for found in report.findings:
-        printer.finding(found, indent="  ")
+    for found in by_hurt(report):
+        _finding(printer, report, found)
 
 
-def _handshakes(observations: Sequence[Observation]) -> list[str]:
+def _finding(printer: Printer, report: Report, found: Finding) -> None:
+    severity = found.severity.text
+    clients = ", ".join(refused_by(report, found))
+    refusing = printer.paint(f" (refused by {clients})", "dim") if clients else ""
+    code = printer.paint(found.code, "bold")
+    printer.line(
+        f"  {printer.paint(severity.ljust(7), severity)} {code}: {found.message}{refusing}"
+    )
+    for number, line in enumerate(found.hint.splitlines()):
+        label = printer.paint("hint:", "dim") if number == 0 else "     "
+        printer.line(f"          {label} {line}")
+
+
+def _handshakes(printer: Printer, observations: Sequence[Observation]) -> list[str]:
     """One line for each address, version and kind of key."""
     groups: dict[tuple[str, str, str], list[Observation]] = {}
     for o in observations:
@@ -77,21 +115,23 @@ def _handshakes(observations: Sequence[Observation]) -> list[str]:
     for (address, tls, key_type), seen in groups.items():
         stapled = sum(o.staple is not None for o in seen)
         best = min(o.milliseconds for o in seen)
-        lines.append(
-            f"{address}  {tls}  {key_type}  {stapled} of {len(seen)} stapled, {best:.1f} ms"
-        )
+        style = "good" if stapled == len(seen) else "warning" if stapled else "dim"
+        told = printer.paint(f"{stapled} of {len(seen)} stapled", style)
+        lines.append(f"{address}  {tls}  {key_type}  {told}, {best:.1f} ms")
     return lines
 
 
-def _leaf(printer: Printer, report: LeafReport) -> None:
+def _leaf(printer: Printer, report: LeafReport, whole: Report) -> None:
     leaf = report.leaf
     name = leaf.names[0] if leaf.names else leaf.subject
     more = f" and {len(leaf.names) - 1} more" if len(leaf.names) > 1 else ""
     must = ", must-staple" if leaf.must_staple else ""
+    until = rfc3339(leaf.not_after)
+    if leaf.not_after <= whole.at:
+        until = printer.paint(until, "fatal")
     printer.field(
         "  certificate",
-        f"{name}{more}, {leaf.key_type}, serial {leaf.serial:x}, until {rfc3339(leaf.not_after)}"
-        + must,
+        f"{name}{more}, {leaf.key_type}, serial {leaf.serial:x}, until {until}{must}",
     )
 
 
@@ -112,7 +152,17 @@ def _staple(printer: Printer, staple: StapleReport, report: Report) -> None:
         bar = validity_bar(
             single.this_update, single.next_update, at=report.at, unicode=printer.unicode
         )
-        printer.field("", bar)
+        printer.field("", printer.paint(bar, _bar_style(staple, report)))
         age = span(report.at - single.this_update)
         until = "" if single.next_update is None else f" until {rfc3339(single.next_update)}"
         printer.field("", f"from {rfc3339(single.this_update)}{until}, {age} old")
+
+
+def _bar_style(staple: StapleReport, report: Report) -> str:
+    """Green while it holds, yellow when a healthy server would long have a new one, else red."""
+    window = staple.window
+    if not staple.valid or (window is not None and not 0 <= window.passed(report.at) < 1):
+        return "fault"
+    if window is None or window.passed(report.at) >= NEAR_END:
+        return "warning"
+    return "good"

@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol, TextIO
 
+from holdfast.formats.controls import CONTROL, escape_of
+
 SEVERITIES = ("note", "warning", "fault", "fatal")  # rising
 
 STYLES = {
@@ -36,8 +38,6 @@ STYLES = {
 }
 RESET = "\x1b[0m"
 
-# C0 with tab and newline, DEL, C1, line separators, and what reorders text.
-_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 _OUR_STYLE = re.compile(r"\x1b\[(?:0|1|2|31|32|33|36|1;31)m")
 
 
@@ -123,9 +123,9 @@ def printable(text: str, *, keep_styles: bool = False) -> str:
     def escaped(found: re.Match[str]) -> str:
         if keep_styles and _OUR_STYLE.match(text, found.start()):
             return found.group()
-        return found.group().encode("unicode_escape").decode("ascii")
+        return escape_of(found)
 
-    return _CONTROL.sub(escaped, text)
+    return CONTROL.sub(escaped, text)
 
 
 def is_terminal(stream: TextIO) -> bool:
