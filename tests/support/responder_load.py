@@ -18,6 +18,7 @@ from support.responder_judge import states_of
 from support.responder_wire import NotHTTP, Wire, get_bytes, path_of, post_bytes
 from support.responder_world import RunningResponder, World
 
+TRY_LATER = "30030a0103"
 PAUSE = 0.01  # seconds between two of its requests: a hundred a second are ordinary
 
 
@@ -27,6 +28,7 @@ class Ordinary:
 
     waited: list[float] = field(default_factory=list)
     objections: list[str] = field(default_factory=list)
+    told_later: int = 0
 
     @property
     def p99(self) -> float:
@@ -42,11 +44,16 @@ class Ordinary:
 
 @contextmanager
 def ordinary(
-    world: World, responder: RunningResponder, *, may_lose: bool = False
+    world: World,
+    responder: RunningResponder,
+    *,
+    may_lose: bool = False,
+    may_wait: bool = False,
 ) -> Iterator[Ordinary]:
     """Ask by GET and POST, each tenth time on a new connection, for the length of the block.
 
     `may_lose`: connections may end (a worker is killed): the client then connects again.
+    `may_wait`: it may be told tryLater.
     """
     client, ended = Ordinary(), threading.Event()
 
@@ -64,8 +71,12 @@ def ordinary(
                     wire = Wire(responder.port, timeout=30)
                 wire.send(data)
                 got = wire.reply()
-                said = states_of(got.body) if got.code == 200 else got.code
-                if said != [(serial, "good" if serial in world.good else "revoked")]:
+                said: object = got.code
+                if got.code == 200:
+                    said = states_of(got.body) if len(got.body) > 5 else got.body.hex()
+                if may_wait and said == TRY_LATER:
+                    client.told_later += 1
+                elif said != [(serial, "good" if serial in world.good else "revoked")]:
                     client.objections.append(f"{serial:x}: {said}")
             except (NotHTTP, OSError, ValueError) as error:
                 if wire is not None:
@@ -86,6 +97,7 @@ def ordinary(
             time.sleep(PAUSE)
             assert thread.is_alive()
         yield client
+        assert thread.is_alive(), "the ordinary client has stopped asking"
     finally:
         ended.set()
         thread.join(timeout=60)

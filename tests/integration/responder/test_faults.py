@@ -30,6 +30,8 @@ from support.responder_stand import Stand, soon
 from support.responder_world import BEGIN, NOW, World, a_world
 from support.servers.shift import Shift
 
+IN_TIME = 10.0  # seconds that a busy machine takes beyond the delay to look through a million rows
+
 
 @pytest.fixture
 def own(tmp_path: Path) -> World:
@@ -200,16 +202,23 @@ def test_a_million_rows_change_at_once(own: World) -> None:
     own.good |= set(many)
     own.write()
     asked = [*many[::50_000], many[-1]]
-    with Stand.of(own, delay=10, within=180) as stand, ordinary(own, stand.responder) as client:
+    with (
+        Stand.of(own, delay=10, within=180) as stand,
+        ordinary(own, stand.responder, may_wait=True) as client,
+    ):
         soon(lambda: stand.says(many[-1]) == "good", within=120)
         own.good -= set(many)
         own.revoked |= set(many)
         own.write()
-        begun = time.monotonic()
-        soon(
-            lambda: {stand.says(serial) for serial in asked} <= {"revoked", "try_later"}, within=60
-        )
-        print(f"none is good after {time.monotonic() - begun:.1f} s", client.told())
+        begun = last_good = last_asked = time.monotonic()
+        while last_asked < max(last_good, begun + stand.delay) + 5:
+            for serial in asked:
+                last_asked = time.monotonic()
+                if stand.says(serial) == "good":
+                    last_good = last_asked
+            assert last_good < begun + 60, "revoked a minute ago, and good"
+        print(f"the last good one was asked for after {last_good - begun:.1f} s", client.told())
+        assert last_good < begun + stand.delay + IN_TIME
         soon(lambda: {stand.says(serial) for serial in asked} == {"revoked"}, within=120)
         print(f"all are revoked after {time.monotonic() - begun:.1f} s", client.told())
     assert client.objections == []
