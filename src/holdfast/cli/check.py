@@ -58,6 +58,10 @@ if TYPE_CHECKING:
     "--at-once", type=click.IntRange(1, 500), default=64, show_default=True,
     help="How many targets are looked at at a time.",
 )  # fmt: skip
+@click.option(
+    "--save-chain", type=click.Path(dir_okay=False), metavar="FILE",
+    help="Write the chain that the server should send, what it lacks fetched from the CA.",
+)  # fmt: skip
 @click.option("--no-fetch", is_flag=True, help="Do not ask responders or fetch issuers.")
 @click.option("--no-crl", is_flag=True, help="Do not fetch the CRL.")
 @click.option("--require-staple", is_flag=True, help="A missing staple is a fault.")
@@ -85,6 +89,7 @@ def check(
     timeout: float,
     deadline: float | None,
     at_once: int,
+    save_chain: str | None,
     no_fetch: bool,
     no_crl: bool,
     require_staple: bool,
@@ -107,6 +112,8 @@ def check(
     from holdfast.services.checker import Looking
 
     wanted = _targets(targets, listed)
+    if save_chain is not None and len(wanted) > 1:
+        raise click.UsageError("--save-chain wants one target")
     looking = Looking(
         servername=servername,
         ip=_address(ip),
@@ -132,7 +139,12 @@ def check(
     )
     shape = "json" if as_json else shape
     write(reports, shape, fail_on=fail_on, listed=listed)
-    return plugin_state(reports, fail_on) if shape == "nagios" else exit_code_of(reports, fail_on)
+    code = plugin_state(reports, fail_on) if shape == "nagios" else exit_code_of(reports, fail_on)
+    if save_chain is not None:
+        from holdfast.cli.check_chain import save_chains
+
+        return code if save_chains(reports[0], save_chain) else code or 3
+    return code
 
 
 def usual_deadline(timeout: float, *, handshakes: int, targets: int) -> float:

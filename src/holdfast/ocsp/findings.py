@@ -400,7 +400,7 @@ RULES: dict[str, Rule] = {
     "chain-incomplete": Rule(
         FAULT,
         "the server does not send the certificate of {issuer}, which issued {subject}",
-        "add the intermediate to the server's certificate file; `holdfast bundle --aia` makes it",
+        "add the intermediate to the server's certificate file: {how}",
         "RFC 8446 4.4.2",
     ),
     "chain-out-of-order": Rule(

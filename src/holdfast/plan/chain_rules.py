@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import dsa, ec, rsa
 from holdfast.errors import HoldfastError, Malformed
 from holdfast.ocsp.findings import Finding, finding
 from holdfast.pki.certificate import Certificate
-from holdfast.pki.chain import Chain, find_issuer
+from holdfast.pki.chain import Chain, find_issuer, order
 from holdfast.pki.trust import Untrusted, name_matches, path_to
 from holdfast.plan.report import LeafReport
 
@@ -43,10 +43,13 @@ def judge_chain(
     top = way[-1]
     path = _path(leaf, sent, roots=roots, fetched=fetched, at=at)
     trusted = isinstance(path, Chain)
-    issued_by_root = find_issuer(top, roots) is not None
-    complete = top.self_issued or top in roots or issued_by_root
+    # Not only of the top: a cross-certificate above the last that counts may lead elsewhere
+    known = top.self_issued or any(c in roots for c in way)
+    complete = known or any(find_issuer(c, roots) is not None for c in way)
+    proper = _proper(leaf, path, sent=sent, way=way, fetched=fetched)
+    missing = [] if complete else [c for c in proper if c not in sent]
     if not complete:
-        into.append(finding("chain-incomplete", issuer=top.issuer, subject=top.subject))
+        into.append(_incomplete(top, missing))
     _order(sent, way, into)
     if isinstance(path, str):
         into.append(finding("chain-untrusted", reason=path))
@@ -59,7 +62,37 @@ def judge_chain(
     issuer = find_issuer(leaf, [*sent[1:], *fetched, *roots])
     if issuer is None and leaf.self_issued and leaf.signed_by(leaf):
         issuer = leaf
-    return LeafReport(leaf, tuple(sent), issuer, complete, trusted)
+    return LeafReport(leaf, tuple(sent), issuer, complete, trusted, tuple(proper), tuple(missing))
+
+
+def _proper(
+    leaf: Certificate,
+    path: Chain | str,
+    *,
+    sent: Sequence[Certificate],
+    way: Sequence[Certificate],
+    fetched: Sequence[Certificate],
+) -> list[Certificate]:
+    """The chain to send: in order, what was missing added, what no client needs left out."""
+    if isinstance(path, Chain):
+        ordered = list(path.certificates)
+    else:
+        ordered = list(order([leaf], extra=[*sent[1:], *fetched]).certificates)
+    proper = [c for c in ordered if c is ordered[0] or not c.self_issued]
+    # The leaf's issuer is kept though it is a root: clients make the CertID from it
+    if len(proper) == 1 and len(way) > 1:
+        proper.append(way[1])
+    return proper
+
+
+def _incomplete(top: Certificate, missing: Sequence[Certificate]) -> Finding:
+    names = "; ".join(c.subject for c in missing)
+    how = (
+        f"`holdfast check TARGET --save-chain FILE` writes it with {names}, as fetched from the CA"
+        if missing
+        else "the CA has it; `holdfast bundle` puts it in its place"
+    )
+    return finding("chain-incomplete", issuer=top.issuer, subject=top.subject, how=how)
 
 
 def _way(sent: Sequence[Certificate]) -> list[Certificate]:
