@@ -7,6 +7,7 @@ with a_page(loop, ca_file=roots, allow_private_targets=True) as page:
 
 from __future__ import annotations
 
+import asyncio
 import http.client
 import json
 import time
@@ -20,6 +21,8 @@ from typing import Any
 from urllib.parse import urlencode
 
 from holdfast.net.dial import PUBLIC_ONLY, AddressPolicy, IPAddress
+from holdfast.net.http_message import Reply, Request
+from holdfast.net.http_server import serve
 from holdfast.ocsp.statuses import GOOD, Revoked
 from holdfast.settings_web import WebLimits, WebTable
 from holdfast.wiring_web import Serving, serving
@@ -133,6 +136,28 @@ def a_page(
             yield Page(loop, up)
         finally:
             loop.run(block.__aexit__(None, None, None))  # type: ignore[arg-type]
+
+
+class Waiting:
+    """A responder that answers when it is let."""
+
+    answer = b""
+
+    def __init__(self, loop: Loop) -> None:
+        self._loop = loop
+        self._let = asyncio.Event()
+        self._server = loop.run(serve("127.0.0.1", 0, self._said))
+        self.url = f"http://127.0.0.1:{self._server.port}"
+
+    async def _said(self, request: Request) -> Reply:
+        await self._let.wait()
+        return Reply(200, self.answer, ((b"Content-Type", b"application/ocsp-response"),))
+
+    def let(self) -> None:
+        self._loop.loop.call_soon_threadsafe(self._let.set)
+
+    def close(self) -> None:
+        self._loop.run(self._server.close(grace=0))
 
 
 CASES = ("good", "expired", "revoked", "missing", "must-staple")

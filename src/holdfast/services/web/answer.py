@@ -39,11 +39,12 @@ KNOWN = frozenset(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """Handshakes with one address, version and kind of key."""
+    """Handshakes with one address, version and kind of key; `named`: the name was sent."""
 
     address: str
     tls: str
     key_type: str
+    named: bool
     ciphers: tuple[str, ...]
     stapled: int
     count: int
@@ -105,7 +106,7 @@ class Answer:
             case "good":
                 return f"Stapling on {name} is right: {self._staple_in_words()}."
             case "warning":
-                return f"Stapling on {name} works, but {gravest}."
+                return f"{name} works, but {gravest}."
             case "bad":
                 return f"Stapling on {name} is wrong: {gravest}."
             case "not-applicable":
@@ -128,10 +129,10 @@ class Answer:
 
     @property
     def rows(self) -> list[Row]:
-        groups: dict[tuple[str, str, str], list[Mapping[str, Any]]] = {}
+        groups: dict[tuple[str, str, str, bool], list[Mapping[str, Any]]] = {}
         for one in self.report.get("handshakes", ()):
-            key = (_text(one, "address"), _text(one, "tls"), _text(one, "key_type"))
-            groups.setdefault(key, []).append(one)
+            words = (_text(one, "address"), _text(one, "tls"), _text(one, "key_type"))
+            groups.setdefault((*words, one.get("sni") is not False), []).append(one)
         return [_row(key, shakes) for key, shakes in groups.items()]
 
     @property
@@ -154,12 +155,13 @@ class Answer:
         return f"{told}, {staple_words(staple, self.at)}"
 
 
-def _row(key: tuple[str, str, str], shakes: Sequence[Mapping[str, Any]]) -> Row:
+def _row(key: tuple[str, str, str, bool], shakes: Sequence[Mapping[str, Any]]) -> Row:
     times = [float(one["milliseconds"]) for one in shakes if one.get("milliseconds")]
     return Row(
         address=key[0],
         tls=key[1],
         key_type=key[2],
+        named=key[3],
         ciphers=tuple(dict.fromkeys(str(one["cipher"]) for one in shakes if one.get("cipher"))),
         stapled=sum(bool(one.get("stapled")) for one in shakes),
         count=len(shakes),
