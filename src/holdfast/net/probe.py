@@ -11,7 +11,7 @@ import contextlib
 import socket
 import time
 
-from holdfast.errors import HoldfastError, Malformed, Unavailable
+from holdfast.errors import HoldfastError, Malformed, PeerError, Unavailable
 from holdfast.net.dial import OPERATOR, Address, AddressPolicy, connect
 from holdfast.pki.certificate import Certificate
 from holdfast.tls.client import Authentication, ClientTLS, Version
@@ -20,6 +20,9 @@ from holdfast.tls.starttls import Refused, Starttls
 from holdfast.tls.tap import Flight, read_flight
 
 TIMEOUT = 10.0  # seconds for one handshake, dialling and STARTTLS included
+LINGER = 0.3  # seconds without a byte after which a flight that OpenSSL has refused is over
+
+MAX_READS = 64  # of that rest; each is parsed from the beginning
 
 
 async def probe(
@@ -101,13 +104,35 @@ class _Attempt:
                 data = await loop.sock_recv(sock, 65536)
                 if not data:
                     tls.eof()
-                tls.receive(data)
+                try:
+                    tls.receive(data)
+                except HoldfastError:
+                    await self._rest(sock)
+                    raise
             self._milliseconds = (time.perf_counter() - self._begun) * 1000
             tls.close()
         finally:
             # The Finished and close_notify, or the alert; the server may be gone by now.
             with contextlib.suppress(OSError):
                 await loop.sock_sendall(sock, tls.outgoing())
+
+    async def _rest(self, sock: socket.socket) -> None:
+        """What is left of a flight in which OpenSSL refused something, a staple of 64 KB say. Read
+        before the alert is sent: a server resets the connection at it, and with it what waits."""
+        loop = asyncio.get_running_loop()
+        with contextlib.suppress(Malformed, TimeoutError, OSError):
+            for _ in range(MAX_READS):
+                flight = read_flight(bytes(self._tls.captured), self._tls.secrets)
+                if not flight.version or flight.whole:
+                    return
+                async with asyncio.timeout(LINGER):
+                    data = await loop.sock_recv(sock, 1 << 18)
+                if not data:
+                    return
+                try:
+                    self._tls.capture(data)
+                except PeerError:  # enough; what OpenSSL refused is the news
+                    return
 
     def end(self) -> None:
         if self._begun and not self._milliseconds:

@@ -41,7 +41,8 @@ def judge_presence(
     empty = [o for o in observations if b"" in o.staples]
     if empty:
         many = f"an empty one was sent in {len(empty)} of {len(observations)} handshakes"
-        into.append(finding("staple-malformed", problem=f"{many}, where OpenSSL and Go end"))
+        problem = f"{many}, and OpenSSL, Go and Java end the connection at it"
+        into.append(finding("staple-malformed", problem=problem, empty=len(empty)))
     if not stapled:
         if leaf.responder_urls or require_staple:
             severity = FAULT if require_staple else WARNING

@@ -71,10 +71,14 @@ class ClientTLS(Pipe):
 
     def receive(self, data: bytes) -> bytes:
         if not self.established:
-            self.captured += data
-            if len(self.captured) > MAX_HANDSHAKE:
-                raise PeerError(f"the server's handshake is longer than {MAX_HANDSHAKE} bytes")
+            self.capture(data)
         return super().receive(data)
+
+    def capture(self, data: bytes) -> None:
+        """Keep `data` for the tap, and nothing else: OpenSSL has given up before it came."""
+        self.captured += data
+        if len(self.captured) > MAX_HANDSHAKE:
+            raise PeerError(f"the server's handshake is longer than {MAX_HANDSHAKE} bytes")
 
     @property
     def chain(self) -> tuple[bytes, ...]:

@@ -289,6 +289,8 @@ _CLEAR = {
     "http request": "the peer spoke plain HTTP",
     "https proxy request": "the peer spoke plain HTTP",
     "no shared cipher": "no cipher in common",
+    "excessive message size": "a message is larger than OpenSSL takes (100 KB of certificates, "
+    "16 KB of staple in TLS 1.2)",
     "no suitable signature algorithm": "no certificate fits the client's signature algorithms",
 }
 # OpenSSL puts a protocol before an alert's name: "sslv3 alert ...", "tlsv13 alert ..."

@@ -25,6 +25,7 @@ from holdfast.errors import Malformed
 
 CHANGE_CIPHER_SPEC, HANDSHAKE, APPLICATION_DATA = 20, 22, 23  # RFC 8446 B.1
 STATUS_REQUEST, SUPPORTED_VERSIONS = 5, 43  # extensions
+OCSP = 1  # RFC 6066 8, CertificateStatusType
 TLS13 = 0x0304
 _VERSIONS = {
     0x0300: "SSLv3",
@@ -43,6 +44,7 @@ class Message(IntEnum):
 
     SERVER_HELLO = 2
     CERTIFICATE = 11
+    SERVER_HELLO_DONE = 14
     FINISHED = 20
     CERTIFICATE_STATUS = 22
 
@@ -57,10 +59,12 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Flight:
-    """`version` is as OpenSSL writes it, "TLSv1.3"; "" when not even a ServerHello came whole."""
+    """`version` is as OpenSSL writes it, "TLSv1.3"; "" when not even a ServerHello came whole.
+    `whole`: everything came that tells of certificates and staples."""
 
     entries: tuple[Entry, ...] = ()
     version: str = ""
+    whole: bool = False
 
 
 def read_flight(captured: bytes, secrets: Sequence[bytes] = ()) -> Flight:
@@ -68,6 +72,7 @@ def read_flight(captured: bytes, secrets: Sequence[bytes] = ()) -> Flight:
     wire = _Wire(captured)
     hello = None
     entries: tuple[Entry, ...] = ()
+    whole = False
     for kind, body, offset in wire.messages():
         match kind:
             case Message.SERVER_HELLO:
@@ -81,11 +86,12 @@ def read_flight(captured: bytes, secrets: Sequence[bytes] = ()) -> Flight:
                 entries = _certificate13(body, offset) if tls13 else _certificate12(body, offset)
             case Message.CERTIFICATE_STATUS if entries and hello is not None and not hello.tls13:
                 entries = (replace(entries[0], staple=_status(body, offset)), *entries[1:])
-            case Message.FINISHED:
+            case Message.FINISHED | Message.SERVER_HELLO_DONE:
+                whole = True
                 break
             case _:
                 pass
-    return Flight(entries, "" if hello is None else _VERSIONS.get(hello.version, ""))
+    return Flight(entries, "" if hello is None else _VERSIONS.get(hello.version, ""), whole)
 
 
 class _Wire:
@@ -107,14 +113,15 @@ class _Wire:
 
     def messages(self) -> Iterator[tuple[int, bytes, int]]:
         """(type, body, offset of the record it ended in) of each whole message."""
-        waiting = b""
+        waiting = bytearray()  # records may hold a byte each: joined bytes would cost the square
         for plain, offset in self._handshake_bytes():
             waiting += plain
             while len(waiting) >= 4:
                 end = 4 + int.from_bytes(waiting[1:4], "big")
                 if len(waiting) < end:
                     break
-                message, waiting = waiting[:end], waiting[end:]
+                message = bytes(waiting[:end])
+                del waiting[:end]
                 yield message[0], message[4:], offset
 
     def _handshake_bytes(self) -> Iterator[tuple[bytes, int]]:
@@ -241,14 +248,14 @@ def _certificate13(body: bytes, offset: int) -> tuple[Entry, ...]:
 
 
 def _status(body: bytes, offset: int) -> bytes:
-    """The response in a CertificateStatus (RFC 6066 8)."""
+    """The response in a CertificateStatus (RFC 6066 8); the whole of what is none, as what the
+    server sends for one."""
     reader = _Reader(body, "CertificateStatus", offset)
-    if (kind := reader.number(1)) != 1:
-        raise Malformed("CertificateStatus", f"status_type {kind}, not ocsp", offset=offset)
-    response = reader.vector(3).rest()
-    if reader.left:
-        raise Malformed("CertificateStatus", f"{reader.left} bytes too many", offset=offset)
-    return response
+    try:
+        kind, response = reader.number(1), reader.vector(3).rest()
+    except Malformed:
+        return body
+    return response if kind == OCSP and not reader.left else body
 
 
 def _extensions(reader: _Reader) -> Iterator[tuple[int, _Reader]]:

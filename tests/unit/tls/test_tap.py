@@ -38,7 +38,9 @@ def test_t1_the_staple_and_the_chain_are_read(version: Version) -> None:
     client = captured(version)
     flight = read_flight(bytes(client.captured), client.secrets)
     assert flight == Flight(
-        (Entry(SITE.certificate.der, ANSWER), Entry(CA.certificate.der)), f"TLSv{version}"
+        (Entry(SITE.certificate.der, ANSWER), Entry(CA.certificate.der)),
+        f"TLSv{version}",
+        whole=True,
     )
     assert client.staple == ANSWER
 
@@ -90,6 +92,36 @@ def test_garbage_of_a_server_that_openssl_refuses_is_still_seen() -> None:
     with pytest.raises(HoldfastError):
         victim.receive(broken)
     assert read_flight(bytes(victim.captured), victim.secrets).entries[0].staple == garbage
+
+
+@pytest.mark.parametrize(
+    "status",
+    [
+        b"\x01\x00\x00\x00",  # an empty one
+        b"\x02\x00\x00\x02\x30\x00",  # of another type
+        b"\x01\x00\x00\x09\x30\x00",  # shorter than it says
+        b"\x01\x00\x00\x02\x30\x00\xff",  # with bytes behind it
+        b"",
+    ],
+)
+def test_what_is_no_certificate_status_is_shown_as_it_was_sent(status: bytes) -> None:
+    """The chain before it is not lost either; OpenSSL ends the handshake at each of them."""
+    client = captured("1.2")
+    sent = b"\x01" + len(ANSWER).to_bytes(3, "big") + ANSWER
+    flight = bytes(client.captured)
+    begin = flight.index(sent) - 4
+    record = begin - 5
+    message = b"\x16" + len(status).to_bytes(3, "big") + status
+    header = b"\x16\x03\x03" + len(message).to_bytes(2, "big")
+    broken = flight[:record] + header + message + flight[begin + 4 + len(sent) :]
+    seen = read_flight(broken)
+    empty = status == b"\x01\x00\x00\x00"
+    assert seen.entries[0] == Entry(SITE.certificate.der, b"" if empty else status)
+    assert seen.whole
+    victim = ClientTLS("a.example.com", version="1.2")
+    victim.begin()
+    with pytest.raises(HoldfastError):
+        victim.receive(broken)
 
 
 def test_a_record_of_another_protocol_is_malformed() -> None:

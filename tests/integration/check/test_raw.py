@@ -1,0 +1,65 @@
+"""Every byte that a server sends as a staple is seen and judged, also what OpenSSL refuses."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from holdfast.ocsp.response import Response
+from support.answers import an_answer
+from support.check_world import CA, codes, looked
+from support.tls_peers import gnutls_serv, openssl_server
+from support.tls_world import NOW, a_site
+
+
+@pytest.mark.parametrize("version", ["1.2", "1.3"])
+@pytest.mark.parametrize("what", ["text", "cut", "behind", "error", "zero"])
+def test_garbage_is_shown_byte_for_byte_and_judged(
+    roots: Path, tmp_path: Path, what: str, version: str
+) -> None:
+    site = a_site(CA)
+    good = an_answer(CA, site, at=NOW)
+    sent = {
+        "text": b"<html>503 Service Unavailable</html>",
+        "cut": good[:-20],
+        "behind": good + b"\0\0",
+        "error": bytes.fromhex("30030a0106"),
+        "zero": b"\0",
+    }[what]
+    with gnutls_serv(site, tmp_path, sent) as port:
+        report = looked(port, roots, "--tls", version, "--no-fetch", "--handshakes", 1)
+    wanted = "staple-error-response" if what == "error" else "staple-malformed"
+    assert codes(report) == {wanted}
+    assert (report["verdict"], report["exit"]) == ("bad", 1)
+    shake = report["handshakes"][0]
+    digest = hashlib.sha256(sent).hexdigest()
+    assert shake["staples"] == [{"position": 0, "bytes": len(sent), "sha256": digest}]
+    assert report["staples"][0]["bytes"] == len(sent)
+    assert report["staples"][0]["begins"] == sent[:32].hex()
+
+
+@pytest.mark.parametrize("size", [20_000, 64_000])
+def test_a_staple_that_is_too_large_for_openssl_is_read_to_its_end(
+    roots: Path, tmp_path: Path, size: int
+) -> None:
+    """TLS 1.2: OpenSSL gives up at the header of a CertificateStatus over 16 KB."""
+    site = a_site(CA)
+    sent = an_answer(CA, site, at=NOW) + b"\0" * size
+    with gnutls_serv(site, tmp_path, sent) as port:
+        report = looked(port, roots, "--tls", "1.2", "--no-fetch", "--handshakes", 1)
+    assert report["staples"][0]["bytes"] == len(sent)
+    assert "staple-malformed" in codes(report)
+
+
+@pytest.mark.parametrize("hash_algorithm", ["sha1", "sha256"])
+def test_red_a_good_one_is_what_it_is(roots: Path, tmp_path: Path, hash_algorithm: str) -> None:
+    site = a_site(CA)
+    good = an_answer(CA, site, at=NOW, hash_algorithm=hash_algorithm)
+    Response.parse(good)
+    with openssl_server(site, tmp_path, good) as port:
+        report = looked(port, roots, "--no-fetch", "--handshakes", 1)
+    assert codes(report) <= {"staple-certid-sha256"}
+    assert report["verdict"] == "good"
+    assert report["staples"][0]["sha256"] == hashlib.sha256(good).hexdigest()
