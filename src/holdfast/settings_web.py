@@ -42,6 +42,7 @@ class WebLimits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     connections: Annotated[Count, Meta(description="open ones of one client address")] = 32
     all_connections: Annotated[Count, Meta(description="open ones in all")] = 2_000
     history: Annotated[Count, Meta(description="checks that are remembered in all")] = 10_000
+    history_mib: Annotated[Count, Meta(description="that these take, compressed")] = 64
     host_history: Annotated[Count, Meta(description="checks that are remembered of one host")] = 200
 
 

@@ -1,15 +1,13 @@
 """`holdfast web` put together: the checker for strangers, the history, the keeper beside, the page.
 
-Laws: who may be looked at is one address policy, asked of the target, of every redirect and of
-every address that a name gives, at the moment of dialling; a check has one purse for all that it
-fetches.
+Law: who may be looked at is one address policy, asked by `wiring_stranger` of all that is dialled.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,16 +15,11 @@ from pathlib import Path
 
 from aiohttp import web
 
-from holdfast.errors import OperatorError, Unavailable
+from holdfast.errors import OperatorError
 from holdfast.net.dial import OPERATOR, PUBLIC_ONLY, AddressPolicy
 from holdfast.net.http_client import Http
 from holdfast.net.listen import listen
-from holdfast.ocsp.certid import Subject
-from holdfast.pki.certificate import Certificate
-from holdfast.plan.checking import ResponderAnswer
-from holdfast.plan.report import Report
-from holdfast.plan.target import Target
-from holdfast.services.checker import Checker, Grown, Looking
+from holdfast.services.checker import Looking
 from holdfast.services.web.access import Access
 from holdfast.services.web.app import Desk, Site
 from holdfast.services.web.beside import Beside
@@ -35,11 +28,10 @@ from holdfast.services.web.guard import Guard
 from holdfast.services.web.history import History
 from holdfast.services.web.limits import Buckets
 from holdfast.settings import parse_address
-from holdfast.settings_web import WebLimits, WebTable
-from holdfast.sources.http import HttpSource
-from holdfast.wiring_check import asked, roots, system_roots
+from holdfast.settings_web import WebTable
+from holdfast.wiring_check import roots, system_roots
+from holdfast.wiring_stranger import Stranger
 
-MAX_ASKED = 12  # responder URLs for one check: a target may show a new certificate at every turn
 GRACE = 2.0  # seconds that answers under way have at the end
 
 
@@ -72,11 +64,18 @@ async def serving(
         Path(table.state) if table.state else None,
         total=limits.history,
         per_host=limits.host_history,
+        size=limits.history_mib << 20,
     )
     try:
         timeout = limits.handshake.total_seconds()
         async with Http(policy=addresses, timeout=timeout) as http:
-            looker = Stranger(http, trusted=trusted, addresses=addresses, limits=limits)
+            looker = Stranger(
+                http,
+                trusted=trusted,
+                addresses=addresses,
+                looking=Looking(handshakes=limits.handshakes, timeout=timeout),
+                fetched=limits.fetched_kib * 1024,
+            )
             bounds = Bounds(
                 at_once=limits.checks,
                 waiting=limits.waiting,
@@ -88,66 +87,6 @@ async def serving(
                 yield up
     finally:
         history.close()
-
-
-class Stranger:
-    """Looks at a target for somebody who is not trusted."""
-
-    def __init__(
-        self,
-        http: Http,
-        *,
-        trusted: Sequence[Certificate],
-        addresses: AddressPolicy,
-        limits: WebLimits,
-    ) -> None:
-        self._source, self._trusted, self._addresses = HttpSource(http), trusted, addresses
-        self._timeout = limits.handshake.total_seconds()
-        self._bytes = limits.fetched_kib * 1024
-        self._looking = Looking(handshakes=limits.handshakes, timeout=self._timeout)
-
-    async def look(self, target: Target, at: datetime, grown: Grown) -> Report:
-        purse = Purse(self._bytes, self._timeout, self._addresses)
-        left = MAX_ASKED
-
-        async def ask(url: str, subject: Subject) -> ResponderAnswer:
-            nonlocal left
-            left -= 1
-            if left < 0:
-                problem = f"not asked: this check has asked {MAX_ASKED} responders already"
-                return ResponderAnswer(url=url, failure="too-many", problem=problem)
-            return await asked(self._source, url, subject)
-
-        checker = Checker(
-            roots=self._trusted, ask=ask, fetch=purse.fetch, addresses=self._addresses
-        )
-        return await checker.check(target, self._looking, at=at, grown=grown)
-
-
-class Purse:
-    """Fetches files for one check, `left` bytes in all."""
-
-    def __init__(self, left: int, timeout: float, addresses: AddressPolicy) -> None:
-        self._left, self._timeout, self._addresses = left, timeout, addresses
-
-    async def fetch(self, url: str, limit: int) -> bytes:
-        most = min(limit, self._left)
-        if most <= 0:
-            raise Unavailable(f"{url}: the check has fetched enough", failure="oversized")
-        # Charged whole until it is known what came: two at once do not spend the same bytes
-        self._left -= most
-        try:
-            async with Http(policy=self._addresses, timeout=self._timeout, max_bytes=most) as http:
-                answer = await http.get(url)
-        except Unavailable as error:
-            if error.failure != "oversized":
-                self._left += most
-            raise
-        body = answer.body
-        self._left += most - len(body)
-        if answer.status != 200:
-            raise Unavailable(f"{url}: HTTP status {answer.status}", failure="http")
-        return body
 
 
 @asynccontextmanager

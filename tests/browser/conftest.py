@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser
 
-from support.browser import World, a_browser, a_world
+from support.browser import Blocking, World, a_browser, a_world
 
 
 @pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
+def browser() -> Iterator[Blocking]:
     with a_browser() as browser:
         yield browser
 

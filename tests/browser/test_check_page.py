@@ -5,9 +5,8 @@ from __future__ import annotations
 import re
 
 import pytest
-from playwright.sync_api import Browser, expect
 
-from support.browser import Tab, World
+from support.browser import Blocking, Tab, World, expect
 from support.web_world import CASES
 
 SAYS = {
@@ -20,7 +19,7 @@ SAYS = {
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_the_verdict_and_its_pictures(browser: Browser, world: World, case: str) -> None:
+def test_the_verdict_and_its_pictures(browser: Blocking, world: World, case: str) -> None:
     with Tab(browser, world) as tab:
         tab.check(case)
         assert re.match(SAYS[case], tab.verdict), tab.verdict
@@ -35,14 +34,14 @@ def test_the_verdict_and_its_pictures(browser: Browser, world: World, case: str)
         tab.shot(case)
 
 
-def test_the_answer_grows_as_it_comes(browser: Browser, world: World) -> None:
+def test_the_answer_grows_as_it_comes(browser: Blocking, world: World) -> None:
     """The staple is there while the responder is waited for; and nothing is loaded again."""
     with Tab(browser, world) as tab:
         tab.page.goto(f"{tab.url}/")
         tab.page.get_by_label("Host").fill(world.target("slow"))
         tab.page.get_by_role("button", name="Check").click()
         expect(tab.page.locator("#staples svg")).to_be_visible()
-        expect(tab.page.locator("#handshakes tbody tr")).to_have_count(2)
+        expect(tab.page.locator("#handshakes tbody tr").nth(1)).to_contain_text("TLSv1.3")
         tab.page.evaluate("window.stayed = true")
         expect(tab.page.locator(".verdict.running")).to_contain_text("under way")
         expect(tab.page.locator("#responders")).to_be_hidden()
@@ -54,7 +53,7 @@ def test_the_answer_grows_as_it_comes(browser: Browser, world: World) -> None:
         assert tab.verdict.startswith("Good.")
 
 
-def test_others_open_the_link(browser: Browser, world: World) -> None:
+def test_others_open_the_link(browser: Blocking, world: World) -> None:
     with Tab(browser, world) as first, Tab(browser, world) as second:
         first.check("good")
         link = first.page.get_by_role("link", name="Link to this answer")
@@ -66,7 +65,7 @@ def test_others_open_the_link(browser: Browser, world: World) -> None:
         second.shot("history")
 
 
-def test_by_keyboard_alone(browser: Browser, world: World) -> None:
+def test_by_keyboard_alone(browser: Blocking, world: World) -> None:
     with Tab(browser, world, permissions=["clipboard-read", "clipboard-write"]) as tab:
         keys = tab.page.keyboard
         tab.page.goto(f"{tab.url}/")
@@ -107,7 +106,7 @@ def test_by_keyboard_alone(browser: Browser, world: World) -> None:
         assert tab.page.url.endswith("#findings")
 
 
-def test_without_scripts_it_reloads_itself(browser: Browser, world: World) -> None:
+def test_without_scripts_it_reloads_itself(browser: Blocking, world: World) -> None:
     with Tab(browser, world, java_script_enabled=False) as tab:
         tab.check("revoked")
         assert re.match(SAYS["revoked"], tab.verdict)
@@ -122,7 +121,7 @@ def test_without_scripts_it_reloads_itself(browser: Browser, world: World) -> No
 PHONE = {"width": 360, "height": 740}
 
 
-def test_on_a_phone_nothing_is_cut_off(browser: Browser, world: World) -> None:
+def test_on_a_phone_nothing_is_cut_off(browser: Blocking, world: World) -> None:
     with Tab(browser, world, viewport=PHONE, has_touch=True, is_mobile=True) as tab:
         tab.page.goto(f"{tab.url}/")
         for step in ("home", "answer", "history"):
@@ -173,7 +172,7 @@ CONTRAST = """() => {
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_all_text_is_read_in_light_and_dark(browser: Browser, world: World, scheme: str) -> None:
+def test_all_text_is_read_in_light_and_dark(browser: Blocking, world: World, scheme: str) -> None:
     """WCAG 2.2 1.4.3; and the twin: a page with faint text is caught."""
     with Tab(browser, world, color_scheme=scheme) as tab:
         for case in ("good", "revoked", "missing"):
@@ -186,7 +185,7 @@ def test_all_text_is_read_in_light_and_dark(browser: Browser, world: World, sche
         assert tab.page.evaluate(CONTRAST) != []
 
 
-def test_what_a_screen_reader_is_told(browser: Browser, world: World) -> None:
+def test_what_a_screen_reader_is_told(browser: Blocking, world: World) -> None:
     with Tab(browser, world) as tab:
         tab.check("revoked")
         told = tab.page.locator("body").aria_snapshot()

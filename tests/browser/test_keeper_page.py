@@ -7,10 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, expect
 
 from support import keep_world
-from support.browser import Tab, World
+from support.browser import Blocking, Tab, World, expect
 from support.keep_world import soon
 from support.tls_world import Loop, a_loop
 from support.web_world import Waiting, a_page
@@ -49,7 +48,7 @@ def _nobody(loop: Loop) -> Waiting:
     return waiting
 
 
-def test_the_inventory_and_a_refresh_by_keyboard(browser: Browser, kept: World) -> None:
+def test_the_inventory_and_a_refresh_by_keyboard(browser: Blocking, kept: World) -> None:
     with Tab(browser, kept) as tab:
         tab.page.goto(f"{tab.url}/")
         tab.page.get_by_role("link", name="Keeper").click()

@@ -8,16 +8,17 @@ with a_browser() as browser, a_world(folder) as world:
 from __future__ import annotations
 
 import asyncio
+import inspect
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright import async_api
 
 from holdfast.net.http_message import Reply
 from holdfast.ocsp.statuses import GOOD, Revoked
@@ -25,7 +26,7 @@ from holdfast.pki.pem import encode_certificates
 from support.answers import an_answer
 from support.check_world import CA, Web
 from support.servers.nginx import Nginx
-from support.tls_world import NOW, Loop, a_site
+from support.tls_world import NOW, Loop, a_loop, a_site
 from support.web_world import CASES, Waiting, a_page
 from support.web_world import Page as Serving
 
@@ -57,14 +58,56 @@ class World:
         return f"{case}.test:{self.port}"
 
 
+class Blocking:
+    """An object of Playwright's asynchronous interface, whose methods return when they are done.
+
+    Its own blocking interface changes greenlets under the interpreter, and CPython 3.11 then fails
+    in `ast.parse` (gh-106905), which pytest calls at every import.
+    """
+
+    def __init__(self, loop: Loop, inner: Any) -> None:
+        self._loop, self._inner = loop, inner
+
+    def __getattr__(self, name: str) -> Any:
+        value = getattr(self._inner, name)
+        return self._calling(value) if callable(value) else self._given(value)
+
+    def _calling(self, method: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*args: Any, **named: Any) -> Any:
+            bare = [one._inner if isinstance(one, Blocking) else one for one in args]
+            result = method(*bare, **named)
+            return self._given(self._loop.run(result) if inspect.isawaitable(result) else result)
+
+        return call
+
+    def _given(self, value: Any) -> Any:
+        if isinstance(value, list):
+            return [self._given(one) for one in value]
+        ours = type(value).__module__.startswith("playwright.")
+        return Blocking(self._loop, value) if ours else value
+
+
+def expect(what: Blocking) -> Blocking:
+    """Playwright's assertions, which wait for what they ask."""
+    return Blocking(what._loop, async_api.expect(what._inner))
+
+
 @contextmanager
-def a_browser() -> Iterator[Browser]:
+def a_browser() -> Iterator[Blocking]:
     # Chromium refuses its sandbox to root
     arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
-    with sync_playwright() as playwright:
+    with a_loop() as loop:
+        playwright = Blocking(loop, loop.run(_started()))
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
-        yield browser
-        browser.close()
+        try:
+            yield browser
+        finally:
+            browser.close()
+            playwright.stop()
+
+
+async def _started() -> Any:
+    return await async_api.async_playwright().start()
 
 
 @contextmanager
@@ -82,7 +125,11 @@ def a_world(folder: Path, **table: Any) -> Iterator[World]:
     sites["slow"] = a_site(CA, "slow.test", responder_urls=[waiting.url + "/"])
     waiting.answer = web.answers["/slow"] = an_answer(CA, sites["slow"], at=NOW)
     server = Nginx(folder, {case: [site] for case, site in sites.items()})
-    for case in ("good", "expired", "revoked", "slow"):
+    for case in ("good", "expired", "revoked", "slow", "missing", "must-staple"):
+        conf = server.owned / f"{case}.conf"
+        conf.write_text("ssl_protocols TLSv1.2 TLSv1.3;\n")
+        if case in ("missing", "must-staple"):
+            continue
         staple = web.answers[f"/{case}"]
         assert not isinstance(staple, Reply)
         if case == "expired":
@@ -90,8 +137,8 @@ def a_world(folder: Path, **table: Any) -> Iterator[World]:
             staple = an_answer(CA, sites[case], at=old, window=timedelta(hours=3))
         file = server.owned / f"{case}.der"
         file.write_bytes(staple)
-        stapling = f"ssl_stapling on; ssl_stapling_file {file};\n"
-        (server.owned / f"{case}.conf").write_text(stapling)
+        with conf.open("a") as more:
+            more.write(f"ssl_stapling on; ssl_stapling_file {file};\n")
     roots = folder / "roots.pem"
     roots.write_bytes(encode_certificates([CA.root]))
     wishes: dict[str, Any] = {"ca_file": roots, "allow_private_targets": True, **table}
@@ -109,11 +156,11 @@ class Tab:
     """One tab of its own context. What a strict policy forbids, an error in a script or a request
     to anywhere else is kept in `complaints`."""
 
-    def __init__(self, browser: Browser, world: World, **wishes: Any) -> None:
+    def __init__(self, browser: Blocking, world: World, **wishes: Any) -> None:
         self.world, self.url = world, world.page.url
         wishes.setdefault("viewport", {"width": 1100, "height": 800})
         self.context = browser.new_context(**wishes)
-        self.page: Page = self.context.new_page()
+        self.page = self.context.new_page()
         self.complaints: list[str] = []
         self.page.on("console", lambda said: self._console(said.type, said.text))
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))

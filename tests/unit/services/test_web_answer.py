@@ -179,7 +179,16 @@ def test_what_no_template_knows_is_shown_all_the_same() -> None:
         "findings": [finding],
         "clients": [{"client": "java", "accepts": None, "source": "JDK 21"}],
         "responders": [
-            {"url": "http://r.test/", "reachable": True, "method": "GET", "milliseconds": 5}
+            {
+                "url": "http://r.test/",
+                "reachable": True,
+                "software": "a responder",
+                "milliseconds": 5,
+                "asked": [
+                    {"method": "GET", "timeline": {"dns": 1.0, "done": 5.0}},
+                    {"method": "POST", "timeline": {"dns": 1.0, "done": 500.0}},
+                ],
+            }
         ],
     }
     parts = {part.name: str(part.html) for part in Pages(keeper=False).parts(answer(**report))}
@@ -190,7 +199,9 @@ def test_what_no_template_knows_is_shown_all_the_same() -> None:
     assert "line 1\nline 2</code></pre><button" in parts["findings"]
     assert "JDK 21" in parts["clients"]
     assert "not known" in parts["clients"]
-    assert "GET" in parts["responders"]
+    assert "a responder" in parts["responders"]
+    assert parts["responders"].count("<svg") == 2
+    assert parts["responders"].count("</span>dns 1 ms") == 2
     assert parts["crl"] == parts["staples"] == ""
 
 

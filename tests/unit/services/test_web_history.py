@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -55,6 +56,19 @@ def test_the_oldest_go_first_of_a_host_and_of_all() -> None:
             await history.add(checked(number, "b.test:443"))
         assert len(await history.of("b.test:443")) == 4
         assert len(await history.of("a.test:443")) == 2
+        history.close()
+
+    asyncio.run(main())
+
+
+def test_the_oldest_go_when_they_take_too_much_room() -> None:
+    async def main() -> None:
+        history = History(None, total=100, per_host=100, size=30_000)
+        for number in range(10):
+            noise = random.Random(number).randbytes(5_000).hex()  # compressed, 5,000 bytes again
+            await history.add(checked(number, noise=noise))
+        kept = [point.id for point in await history.of("a.test:443")]
+        assert kept == [f"id-a.test:443-{number}" for number in (9, 8, 7, 6, 5)]
         history.close()
 
     asyncio.run(main())

@@ -17,6 +17,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from aiohttp import web
 
@@ -30,7 +31,7 @@ from holdfast.services.web.checks import Check, Checks, host_of
 from holdfast.services.web.history import Checked, History
 from holdfast.services.web.keeper_view import View, shown
 from holdfast.services.web.limits import Buckets, client_of
-from holdfast.services.web.pages import Pages
+from holdfast.services.web.pages import Pages, Part
 
 MAX_FORM = 4096  # bytes
 MAX_TARGET = 300  # characters
@@ -77,6 +78,7 @@ class Desk:
 
     def __init__(self, site: Site) -> None:
         self._site, self._pages = site, Pages(keeper=site.keeper is not None)
+        self._drawn: WeakKeyDictionary[Check, tuple[int, list[Part]]] = WeakKeyDictionary()
         self.application = web.Application(middlewares=[self._around], client_max_size=MAX_FORM)
         routes = [
             web.get("/", self._home),
@@ -221,7 +223,7 @@ class Desk:
         while True:
             version, running = (live.version, not live.ended) if live is not None else (0, False)
             answer = Answer.of(live.checked() if live is not None else checked, running=running)
-            for part in self._pages.parts(answer):
+            for part in self._parts(answer, live):
                 if sent.get(part.name) != part.html:
                     sent[part.name] = part.html
                     await _event(stream, "part", {"name": part.name, "html": part.html})
@@ -232,6 +234,16 @@ class Desk:
             await live.grown(version, timeout=STILL_THERE)
             if live.version == version:
                 await stream.write(b": still looking\n\n")
+
+    def _parts(self, answer: Answer, live: Check | None) -> list[Part]:
+        """Drawn once for each piece that was added, however many watch."""
+        if live is None:
+            return self._pages.parts(answer)
+        version = live.version
+        known = self._drawn.get(live)
+        if known is None or known[0] != version:
+            known = self._drawn[live] = (version, self._pages.parts(answer))
+        return known[1]
 
     # -- histories --------------------------------------------------------------------------
 

@@ -2,8 +2,8 @@
 
     STATE/web.sqlite   0600; without a folder it lives in memory
 
-Laws: bounded in all and for each host, the oldest go first; a report is compressed, and one that is
-too large is cut to its verdict and findings. What is read back was written by us.
+Laws: bounded in number, for each host, and in bytes, the oldest go first; a report is compressed,
+and one that is too large is cut to its verdict and findings. What is read back was written by us.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from typing import Any
 from holdfast.errors import OperatorError
 
 FILE = "web.sqlite"
-MAX_DOCUMENT = 512 * 1024  # bytes of JSON; two leaves with all their handshakes are under 20 KiB
+MAX_DOCUMENT = 256 * 1024  # bytes of JSON; two leaves with all their handshakes are under 20 KiB
 VERSION = 1
 
 _SCHEMA = """
@@ -40,7 +40,9 @@ _FORGET_OF_HOST = (
     "ORDER BY at DESC, id LIMIT -1 OFFSET ?)"
 )
 _FORGET = (
-    "DELETE FROM checks WHERE id IN (SELECT id FROM checks ORDER BY at DESC, id LIMIT -1 OFFSET ?)"
+    "DELETE FROM checks WHERE id IN (SELECT id FROM ("
+    "SELECT id, row_number() OVER latest AS number, sum(length(document)) OVER latest AS bytes "
+    "FROM checks WINDOW latest AS (ORDER BY at DESC, id)) WHERE number > ? OR bytes > ?)"
 )
 
 
@@ -85,10 +87,12 @@ class Point:
 
 
 class History:
-    """The checks in the file of `folder`, or in memory when it is None."""
+    """The checks in the file of `folder`, or in memory when it is None; `size` in bytes."""
 
-    def __init__(self, folder: Path | None, *, total: int, per_host: int) -> None:
-        self._total, self._per_host = total, per_host
+    def __init__(
+        self, folder: Path | None, *, total: int, per_host: int, size: int = 64 << 20
+    ) -> None:
+        self._total, self._per_host, self._size = total, per_host, size
         self._lock = threading.Lock()
         path = ":memory:" if folder is None else str(folder / FILE)
         try:
@@ -144,7 +148,7 @@ class History:
         with self._lock, self._db:
             self._db.execute(_INSERT, row)
             self._db.execute(_FORGET_OF_HOST, (checked.host, self._per_host))
-            self._db.execute(_FORGET, (self._total,))
+            self._db.execute(_FORGET, (self._total, self._size))
 
     def _find(self, identity: str) -> Checked | None:
         with self._lock:

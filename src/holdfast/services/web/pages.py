@@ -74,7 +74,7 @@ class Pages:
             "chain": lambda leaf, staples: drawn(pictures.chain_picture(leaf, staples)),
             "stages": lambda one: list(pictures.stages(one)),
             "coded": _coded,
-            "answered": lambda one: drawn(pictures.responder_picture(one)),
+            "answered": lambda one, beside=(): drawn(pictures.responder_picture(one, beside or ())),
         }
         self._env.globals |= {
             "style": named["css"],

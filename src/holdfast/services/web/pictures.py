@@ -7,7 +7,7 @@ came from elsewhere is escaped here.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from html import escape
 from typing import Any
@@ -166,12 +166,18 @@ def common_name(subject: str) -> str:
 # -- a responder ------------------------------------------------------------------------------
 
 
-def responder_picture(responder: Mapping[str, Any]) -> str:
-    """How long each stage of the answer took, on a line of milliseconds; "" when none was timed."""
+def responder_picture(
+    responder: Mapping[str, Any], beside: Iterable[Mapping[str, Any]] = ()
+) -> str:
+    """How long each stage of the answer took, on a line of milliseconds; "" when none was timed.
+
+    `beside`: others that are drawn to the same scale.
+    """
     reached = list(stages(responder))
     if not reached:
         return ""
-    whole = max(reached[-1][1], 1.0)
+    ends = [at for other in (responder, *beside) for _, at in stages(other)]
+    whole = max(*ends, 1.0)
     most = max(whole * 1.15, SLOW * 1.15 if whole > SLOW / 4 else 0.0)
 
     def x(milliseconds: float) -> float:
