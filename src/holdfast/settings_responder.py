@@ -70,12 +70,15 @@ class ResponderCA(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     prefix: Annotated[
         str, Meta(description="the path it answers under, as /ca1; empty: by CertID, at the root")
     ] = ""
+    signer: Annotated[
+        str, Meta(description="the one delegated signer; empty: signers, or the CA itself")
+    ] = ""
     signers: Annotated[
         list[ResponderSigner],
         Meta(description='{ certificate = "s.pem", key = "s.key" }, each; empty: the CA itself'),
     ] = []
     key: Annotated[
-        str, Meta(description="of the CA itself, without signers; empty: it is in certificate")
+        str, Meta(description="of signer, or of the CA itself; empty: it is in the certificate")
     ] = ""
     passphrase_file: Annotated[
         str, Meta(description="whose first line opens key or is a PIN; or credential:NAME")
@@ -280,7 +283,7 @@ def _one_ledger(ca: ResponderCA, path: tuple[Step, ...], wrong: Wrong) -> None:
         raise wrong((*path, "crl_issuers"), "crl_issuers: without crls", hint)
     if not ca.responses:
         return
-    for key in ("signers", "key", "store", "compare_crls"):
+    for key in ("signer", "signers", "key", "store", "compare_crls"):
         if getattr(ca, key):
             problem = f"{key}: beside responses, which are signed already"
             raise wrong((*path, key), problem, f"leave {key} out, or give a ledger instead")
@@ -298,6 +301,9 @@ def _fitting(ca: ResponderCA, path: tuple[Step, ...], wrong: Wrong) -> None:
         )
         hint = 'write never_issued = "unauthorized" or "unknown", or crl_unlisted = "good"'
         raise wrong((*path, "never_issued"), problem, hint)
+    if ca.signer and ca.signers:
+        hint = "leave signer out, and list it among signers"
+        raise wrong((*path, "signer"), "signer: one, beside several", hint)
     if ca.signers and ca.key:
         hint = "leave key out: each of signers has its own"
         raise wrong((*path, "key"), "key: of the CA itself, beside signers", hint)
@@ -320,7 +326,7 @@ def _prefixed(ca: ResponderCA, path: tuple[Step, ...], wrong: Wrong) -> None:
 
 
 def placed_responder(table: ResponderTable, placed: Callable[[str], str]) -> ResponderTable:
-    """`table` with every relative path made absolute by `placed`."""
+    """`table` with every relative path made absolute by `placed`, a `signer` among `signers`."""
 
     def key(text: str) -> str:
         return text if text.startswith(NO_PATHS) else placed(text)
@@ -329,6 +335,11 @@ def placed_responder(table: ResponderTable, placed: Callable[[str], str]) -> Res
         return text if "://" in text else placed(text)
 
     def one(ca: ResponderCA) -> ResponderCA:
+        if ca.signer:
+            alone = ResponderSigner(
+                certificate=ca.signer, key=ca.key, passphrase_file=ca.passphrase_file
+            )
+            ca = structs.replace(ca, signer="", signers=[alone], key="", passphrase_file="")
         files = ("certificate", "index", "ledger_query", "responses", "store")
         return structs.replace(
             ca,

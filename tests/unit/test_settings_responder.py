@@ -78,6 +78,16 @@ def test_everything_with_paths_from_the_file(tmp_path: Path) -> None:
     assert (two.backdate, two.validity) == (timedelta(hours=1), timedelta(hours=12))
 
 
+def test_the_one_signer_is_the_only_one_of_signers(tmp_path: Path) -> None:
+    """As most have it: `signer` and `key`, as the options of the command are called."""
+    one = read(tmp_path, f'{INDEX}signer = "s.pem"\nkey = "s.key"\npassphrase_file = "pin"\n')
+    several = read(
+        tmp_path,
+        f'{INDEX}signers = [{{ certificate = "s.pem", key = "s.key", passphrase_file = "pin" }}]\n',
+    )
+    assert one.responder == several.responder
+
+
 def test_what_is_shown_is_read_again(tmp_path: Path) -> None:
     table = read(tmp_path, WHOLE)
     assert read(tmp_path, show_settings(table)).responder == table.responder
@@ -131,6 +141,11 @@ ERRORS: dict[str, tuple[str, str, str]] = {
         f'{INDEX}key = "k"\nsigners = [{{ certificate = "s" }}]\n',
         ":4:1: key: of the CA itself, beside signers",
         "leave key out",
+    ),
+    "one signer and several": (
+        f'{INDEX}signer = "s"\nsigners = [{{ certificate = "s" }}]\n',
+        ":4:1: signer: one, beside several",
+        "among signers",
     ),
     "nobody may sign": (
         f'{INDEX}signed_requests = "required"\n',

@@ -155,7 +155,7 @@ def issue(
     dry_run: bool,
     as_json: bool,
 ) -> None:
-    """Issue a server certificate for each NAME, a DNS name or an IP address."""
+    """Issue a server certificate for the NAMEs, DNS names or IP addresses, all in one."""
     from holdfast.errors import OperatorError
     from holdfast.pki.csr import requested
     from holdfast.stores.authority import Wish, refuse_existing
