@@ -142,6 +142,7 @@ def report(target: str, seen: Seen, judge: Judge) -> Report:
             crl = judge_crl(fetched, leaf, ocsp=said, at=judge.at)
             findings += crl.findings
     ordered = _ordered(findings)
+    newest = max((o.tls for o in of_the_name(seen.observations)), default="")
     return Report(
         target=target,
         servername=judge.servername,
@@ -153,7 +154,7 @@ def report(target: str, seen: Seen, judge: Judge) -> Report:
         staples=tuple(staples),
         responders=tuple(responders),
         crl=crl,
-        clients=clients(leaves, staples, ordered),
+        clients=clients(leaves, staples, ordered, responders, newest=newest),
         findings=ordered,
     )
 

@@ -1,19 +1,18 @@
 """What well-known clients make of a server, as their sources and our runs of them say.
 
-Firefox (hard-fails a must-staple certificate without a good staple, and a revoked or forged one);
-`curl --cert-status` (wants a good staple, and the issuer among what was sent, to make the CertID
-from); gnutls-cli (refuses a bad staple, does not ask for one; which part of a staple about several
-certificates it reads differs by version: nothing is said of it then); OpenSSL's s_client (does not
-judge the staple).
+Each client is a row: what makes it refuse, its rule in words, and where that is written. Two ask
+more than a list of findings: what Firefox does with a staple that it cannot use hangs on whether
+the responder answers it, and `curl --cert-status` makes the CertID from the issuer that was sent.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from holdfast.ocsp.findings import Finding
 from holdfast.pki.chain import find_issuer
-from holdfast.plan.report import ClientReport, LeafReport, StapleReport
+from holdfast.plan.report import ClientReport, LeafReport, ResponderReport, StapleReport
 
 _CERTIFICATE = frozenset(
     {
@@ -43,37 +42,166 @@ _USELESS = _FORGED | {
     "staple-signer-expired",
     "staple-weak-signature",
 }
-
-REFUSES: dict[str, frozenset[str]] = {
-    "firefox": _CERTIFICATE | _FORGED | {"must-staple-without-staple"},
-    "curl --cert-status": _CERTIFICATE | _USELESS | {"staple-missing", "no-responder-url"},
-    "gnutls-cli": _CERTIFICATE | (_USELESS - {"staple-malformed", "staple-error-response"}),
-    "openssl s_client": _CERTIFICATE - {"certificate-name-mismatch"} | {"staple-malformed"},
-}
-"""client -> the findings that make it refuse."""
-
+_NO_AIA = frozenset({"chain-incomplete"})  # who does not fetch issuers by itself
 ISSUER_NOT_SENT = "issuer-not-sent"  # no finding: the chain is complete for everybody else
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Client:
+    """`refuses`: the findings at which it ends. `proven`: at what a valid staple tells revoked.
+    `empty`: at an empty staple. `asks`: the findings at which it asks the responder itself, and
+    ends when that does not answer either. `tls13`: those at which it ends in TLS 1.3 alone."""
+
+    name: str
+    rule: str
+    source: str
+    refuses: frozenset[str]
+    proven: bool = False
+    empty: bool = True
+    asks: frozenset[str] = frozenset()
+    tls13: frozenset[str] = frozenset()
+
+
+CLIENTS: tuple[Client, ...] = (
+    Client(
+        name="firefox",
+        rule="refuses a staple that is forged, revoked, unknown or about another certificate, and "
+        "a must-staple certificate without one; where a staple is old or its signer wrong it asks "
+        "the responder",
+        source="mozilla-firefox/firefox security/certverifier/NSSCertDBTrustDomain.cpp, "
+        "CheckRevocation; mozpkix pkixcheck.cpp, CheckTLSFeatures",
+        refuses=_CERTIFICATE
+        | (_FORGED - {"staple-signer-unauthorised"})
+        | {
+            "staple-unknown",
+            "staple-not-yet-valid",
+            "staple-error-response",
+            "staple-critical-extension",
+            "must-staple-without-staple",
+        },
+        asks=frozenset({"staple-expired", "staple-signer-unauthorised", "staple-signer-expired"}),
+    ),
+    Client(
+        name="chrome",
+        rule="refuses a certificate that a valid staple tells revoked, passes any other staple "
+        "over, and does not know must-staple; it fetches missing issuers",
+        source="chromium/chromium net/cert/internal/revocation_checker.cc, CheckCertRevocation",
+        refuses=_CERTIFICATE,
+        proven=True,
+        empty=False,
+    ),
+    Client(
+        name="safari",
+        rule="refuses a certificate that a valid staple tells revoked, passes any other staple "
+        "over, and does not know must-staple; it fetches missing issuers",
+        source="apple-oss-distributions/Security trust/trustd/SecRevocationServer.c, "
+        "SecORVCConsumeOCSPResponse",
+        refuses=_CERTIFICATE,
+        proven=True,
+        empty=False,
+    ),
+    Client(
+        name="curl --cert-status",
+        rule="wants a good, current staple, and the issuer among what was sent",
+        source="curl/curl lib/vtls/openssl.c, ossl_check_ocsp / verifystatus; our runs of 7.88",
+        refuses=_CERTIFICATE | _USELESS | _NO_AIA | {"staple-missing", "no-responder-url"},
+    ),
+    Client(
+        name="gnutls-cli",
+        rule="refuses a staple that is garbage, forged, old, revoked or about another certificate, "
+        "and a must-staple certificate without one; unknown and tryLater it passes over",
+        source="gnutls/gnutls lib/cert-session.c, check_ocsp_response; our runs of 3.7",
+        refuses=_CERTIFICATE
+        | _NO_AIA
+        | _FORGED
+        | {
+            "staple-expired",
+            "staple-signer-expired",
+            "staple-weak-signature",
+            "must-staple-without-staple",
+        },
+    ),
+    Client(
+        name="go",
+        rule="crypto/tls hands the staple on unread; only an empty one ends the handshake",
+        source="golang/go src/crypto/tls/handshake_messages.go, certificateStatusMsg.unmarshal and "
+        "unmarshalCertificate",
+        refuses=_CERTIFICATE | _NO_AIA,
+    ),
+    Client(
+        name="java",
+        rule="judges a staple only with com.sun.net.ssl.checkRevocation=true; in TLS 1.3 it must "
+        "parse",
+        source="openjdk/jdk src/java.base/share/classes/sun/security/ssl/CertStatusExtension.java, "
+        "OCSPStatusResponse; sun/security/validator/PKIXValidator.java; our runs of 17",
+        refuses=_CERTIFICATE | _NO_AIA,
+        tls13=frozenset({"staple-malformed"}),
+    ),
+    Client(
+        name="openssl s_client",
+        rule="wants a staple that parses, and does not judge it",
+        source="openssl/openssl ssl/statem/statem_clnt.c, tls_process_cert_status_body; apps/"
+        "s_client.c, ocsp_resp_cb",
+        refuses=(_CERTIFICATE - {"certificate-name-mismatch"}) | _NO_AIA | {"staple-malformed"},
+    ),
+)
+
+
 def clients(
-    leaves: Sequence[LeafReport], staples: Sequence[StapleReport], findings: Sequence[Finding]
+    leaves: Sequence[LeafReport],
+    staples: Sequence[StapleReport],
+    findings: Sequence[Finding],
+    responders: Sequence[ResponderReport] = (),
+    *,
+    newest: str = "TLSv1.3",
 ) -> tuple[ClientReport, ...]:
-    """Whether each client of the table would go on; none when no certificate was seen."""
+    """Whether each client of the table would go on; none when no certificate was seen.
+
+    `newest`: the version of TLS that they and the server agree on."""
     if not leaves:
         return ()
-    codes = [found.code for found in findings]
     first = [staple for staple in staples if staple.position == 0]
     rows = []
-    for client, refuses in REFUSES.items():
-        hits = [code for code in codes if code in refuses]
-        if client == "gnutls-cli" and any(map(_about_several, first)):
+    for client in CLIENTS:
+        # GnuTLS 3.7 reads the first single alone, later versions look for the right one
+        if client.name == "gnutls-cli" and any(map(_about_several, first)):
             continue
-        if first:
-            hits = [code for code in hits if code != "no-responder-url"]
-        if client == "curl --cert-status" and first and not all(map(_issuer_sent, leaves)):
-            hits.append("chain-incomplete" if "chain-incomplete" in codes else ISSUER_NOT_SENT)
-        rows.append(ClientReport(client, not hits, hits[0] if hits else None))
+        hits = _hits(client, leaves, first, findings, responders)
+        if newest == "TLSv1.3":
+            hits += [found.code for found in findings if found.code in client.tls13]
+        because = hits[0] if hits else None
+        rows.append(ClientReport(client.name, not hits, because, client.rule, client.source))
     return tuple(rows)
+
+
+def _hits(
+    client: Client,
+    leaves: Sequence[LeafReport],
+    first: Sequence[StapleReport],
+    findings: Sequence[Finding],
+    responders: Sequence[ResponderReport],
+) -> list[str]:
+    """Everything at which `client` ends, the gravest first."""
+    hits = [found.code for found in findings if _refuses(client, found)]
+    if first:
+        hits = [code for code in hits if code != "no-responder-url"]
+    if client.proven and any(s.valid and s.certificate_status == "revoked" for s in first):
+        hits.append("staple-revoked")
+    answered = any(one.certificate_status == "good" for one in responders)
+    if client.asks and responders and not answered:
+        hits += [found.code for found in findings if found.code in client.asks]
+    if client.name == "curl --cert-status" and first and not all(map(_issuer_sent, leaves)):
+        incomplete = any(found.code == "chain-incomplete" for found in findings)
+        hits.append("chain-incomplete" if incomplete else ISSUER_NOT_SENT)
+    return hits
+
+
+def _refuses(client: Client, found: Finding) -> bool:
+    if found.code == "staple-malformed" and "empty" in found.facts:
+        return client.empty
+    if found.code == "staple-error-response" and client.name == "firefox":
+        return found.facts.get("response_status") != "tryLater"
+    return found.code in client.refuses
 
 
 def _issuer_sent(report: LeafReport) -> bool:
