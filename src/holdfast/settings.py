@@ -248,7 +248,10 @@ class _Reader:
             return self.error(path, f"[[{table}]] without {missing[1]!r}", f"add {missing[1]} = ")
         plain = what.replace("Expected `", "expected ").replace("`, got `", ", not ")
         key = next((str(step) for step in reversed(path) if isinstance(step, str)), "")
-        return self.error(path, f"{key}: {plain.replace('`', '')}", self._choices(path))
+        hint = self._choices(path)
+        if "expected array, not str" in plain:
+            hint = f'a list, also of one: {key} = ["..."]'
+        return self.error(path, f"{key}: {plain.replace('`', '')}", hint)
 
     def _choices(self, path: Sequence[Step]) -> str:
         kind: Any = Settings

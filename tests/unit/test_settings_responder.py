@@ -118,7 +118,7 @@ ERRORS: dict[str, tuple[str, str, str]] = {
     ),
     "choice": (f'{INDEX}profile = "web"\n', ":4:1: profile:", "one of , webpki"),
     "hash": (f'{INDEX}hashes = ["md5"]\n', ":4:1: hashes", "sha1, sha256"),
-    "type": (f'{INDEX}crls = "x"\n', ":4:1: crls: expected array, not str", ""),
+    "type": (f'{INDEX}crls = "x"\n', ":4:1: crls: expected array, not str", 'crls = ["..."]'),
     "duration": (f"{INDEX}validity = 12\n", ":4:1: validity: 12 is not a duration", "12h"),
     "limit": ('[responder.limits]\nidle = "x"\n', ":2:1: idle: 'x' is not a duration", "90s"),
     "listen": ('[responder]\nlisten = ["8888"]\n', ":2:1: listen: '8888'", "127.0.0.1:8888"),
