@@ -19,46 +19,44 @@ SAYS = {
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_the_verdict_and_its_pictures(browser: Blocking, world: World, case: str) -> None:
-    with Tab(browser, world) as tab:
-        tab.check(case)
-        assert re.match(SAYS[case], tab.verdict), tab.verdict
-        expect(tab.page).to_have_title(re.compile(rf"^{tab.verdict.split('.')[0]}: {case}.test"))
-        pictures = tab.page.get_by_role("img")
-        shown = [str(one.get_attribute("aria-label")) for one in pictures.all()]
-        assert any(label.startswith(f"Chain: {case}.test") for label in shown)
-        assert any("after" in label for label in shown)  # the responder
-        stapled = case in ("good", "expired", "revoked")
-        assert any("old" in label or "ended" in label for label in shown) is stapled
-        assert case == "good" or tab.page.locator("#findings li").count() >= 1
-        tab.shot(case)
+def test_the_verdict_and_its_pictures(tab: Tab, case: str) -> None:
+    tab.check(case)
+    assert re.match(SAYS[case], tab.verdict), tab.verdict
+    expect(tab.page).to_have_title(re.compile(rf"^{tab.verdict.split('.')[0]}: {case}.test"))
+    pictures = tab.page.get_by_role("img")
+    shown = [str(one.get_attribute("aria-label")) for one in pictures.all()]
+    assert any(label.startswith(f"Chain: {case}.test") for label in shown)
+    assert any("after" in label for label in shown)  # the responder
+    stapled = case in ("good", "expired", "revoked")
+    assert any("old" in label or "ended" in label for label in shown) is stapled
+    assert case == "good" or tab.page.locator("#findings li").count() >= 1
+    tab.shot(case)
 
 
-def test_the_answer_grows_as_it_comes(browser: Blocking, world: World) -> None:
+def test_the_answer_grows_as_it_comes(tab: Tab, world: World) -> None:
     """The staple is there while the responder is waited for; and nothing is loaded again."""
-    with Tab(browser, world) as tab:
-        tab.page.goto(f"{tab.url}/")
-        tab.page.get_by_label("Host").fill(world.target("slow"))
-        tab.page.get_by_role("button", name="Check").click()
-        expect(tab.page.locator("#staples svg")).to_be_visible()
-        expect(tab.page.locator("#handshakes tbody tr").nth(1)).to_contain_text("TLSv1.3")
-        tab.page.evaluate("window.stayed = true")
-        expect(tab.page.locator(".verdict.running")).to_contain_text("under way")
-        expect(tab.page.locator("#responders")).to_be_hidden()
-        tab.shot("growing")
-        world.waiting.let()
-        tab.answered()
-        expect(tab.page.locator("#responders")).to_contain_text("says good")
-        assert tab.page.evaluate("window.stayed") is True
-        assert tab.verdict.startswith("Good.")
+    tab.page.goto(f"{tab.url}/")
+    tab.page.get_by_label("Host").fill(world.target("slow"))
+    tab.page.get_by_role("button", name="Check").click()
+    expect(tab.page.locator("#staples svg")).to_be_visible()
+    expect(tab.page.locator("#handshakes tbody tr").nth(1)).to_contain_text("TLSv1.3")
+    tab.page.evaluate("window.stayed = true")
+    expect(tab.page.locator(".verdict.running")).to_contain_text("under way")
+    expect(tab.page.locator("#responders")).to_be_hidden()
+    tab.shot("growing")
+    world.waiting.let()
+    tab.answered()
+    expect(tab.page.locator("#responders")).to_contain_text("says good")
+    assert tab.page.evaluate("window.stayed") is True
+    assert tab.verdict.startswith("Good.")
 
 
-def test_others_open_the_link(browser: Blocking, world: World) -> None:
-    with Tab(browser, world) as first, Tab(browser, world) as second:
-        first.check("good")
-        link = first.page.get_by_role("link", name="Link to this answer")
+def test_others_open_the_link(browser: Blocking, world: World, tab: Tab) -> None:
+    with Tab(browser, world) as second:
+        tab.check("good")
+        link = tab.page.get_by_role("link", name="Link to this answer")
         second.page.goto(f"{second.url}{link.get_attribute('href')}")
-        assert second.verdict == first.verdict
+        assert second.verdict == tab.verdict
         second.page.get_by_role("link", name=re.compile("history of")).click()
         expect(second.page.get_by_role("heading", level=1)).to_contain_text("History of good.test")
         assert second.page.locator("circle.check").count() >= 1
@@ -171,27 +169,27 @@ CONTRAST = """() => {
 }"""
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_all_text_is_read_in_light_and_dark(browser: Blocking, world: World, scheme: str) -> None:
+def test_all_text_is_read_in_light_and_dark(tab: Tab) -> None:
     """WCAG 2.2 1.4.3; and the twin: a page with faint text is caught."""
-    with Tab(browser, world, color_scheme=scheme) as tab:
-        for case in ("good", "revoked", "missing"):
-            tab.check(case)
+    for case in ("revoked", "missing"):
+        tab.check(case)
+        for scheme in ("dark", "light"):
+            tab.page.emulate_media(color_scheme=scheme)
             assert tab.page.evaluate(CONTRAST) == []
-        ground = tab.page.evaluate("getComputedStyle(document.body).backgroundColor")
-        assert (sum(map(int, re.findall(r"\d+", ground)[:3])) < 150) is (scheme == "dark")
-        tab.shot(f"missing-{scheme}")
-        tab.page.evaluate("document.querySelector('.verdict').style.setProperty('color', '#888')")
-        assert tab.page.evaluate(CONTRAST) != []
+            ground = tab.page.evaluate("getComputedStyle(document.body).backgroundColor")
+            assert (sum(map(int, re.findall(r"\d+", ground)[:3])) < 150) is (scheme == "dark")
+            if scheme == "dark":
+                tab.shot(f"{case}-dark")
+    tab.page.evaluate("document.querySelector('.verdict').style.setProperty('color', '#888')")
+    assert tab.page.evaluate(CONTRAST) != []
 
 
-def test_what_a_screen_reader_is_told(browser: Blocking, world: World) -> None:
-    with Tab(browser, world) as tab:
-        tab.check("revoked")
-        told = tab.page.locator("body").aria_snapshot()
-        tab.page.goto(f"{tab.url}/?target=gopher%3A%2F%2Fx")
-        tab.page.get_by_role("button", name="Check").click()
-        wrong = tab.page.locator("body").aria_snapshot()
+def test_what_a_screen_reader_is_told(tab: Tab) -> None:
+    tab.check("revoked")
+    told = tab.page.locator("body").aria_snapshot()
+    tab.page.goto(f"{tab.url}/?target=gopher%3A%2F%2Fx")
+    tab.page.get_by_role("button", name="Check").click()
+    wrong = tab.page.locator("body").aria_snapshot()
     assert re.search(r"status:\s+- paragraph:\s+- strong: Bad\.\s+- text: \"?Stapling on", told)
     for heading in ("Staple", "Certificate and chain", "Handshakes", "What clients do"):
         assert f'- heading "{heading}" [level=2]' in told
