@@ -130,7 +130,7 @@ def check(
             wanted,
             looking,
             bounds=bounds,
-            trusted=_trusted(ca_file),
+            trusted=trusted_roots(ca_file),
             policy=Policy(allow_sha1=allow_sha1, max_age=max_age),
             at=at,
             fetch=not no_fetch,
@@ -185,7 +185,8 @@ def _address(ip: str | None) -> str | None:
     return ip
 
 
-def _trusted(ca_file: Input | None) -> tuple[Certificate, ...]:
+def trusted_roots(ca_file: Input | None) -> tuple[Certificate, ...]:
+    """The roots of `--ca-file`, or the system's."""
     if ca_file is None:
         from holdfast.wiring_check import system_roots
 

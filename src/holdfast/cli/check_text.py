@@ -100,9 +100,8 @@ def _finding(printer: Printer, report: Report, found: Finding) -> None:
     printer.line(
         f"  {printer.paint(severity.ljust(7), severity)} {code}: {found.message}{refusing}"
     )
-    for number, line in enumerate(found.hint.splitlines()):
-        label = printer.paint("hint:", "dim") if number == 0 else "     "
-        printer.line(f"          {label} {line}")
+    if found.hint:
+        printer.line(f"          {printer.paint('hint:', 'dim')} {found.hint}")
 
 
 def _handshakes(printer: Printer, observations: Sequence[Observation]) -> list[str]:

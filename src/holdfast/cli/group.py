@@ -39,6 +39,7 @@ COMMANDS: dict[str, Row] = {
     "setup": Row("setup", "setup", "Turn stapling on in a server's own configuration, safely."),
     "proxy": Row("proxy", "proxy", "Terminate TLS with staples in front of anything."),
     "web": Row("web", "web", "The checker and the keeper's state as web pages."),
+    "exporter": Row("exporter", "exporter", "Checks for Prometheus: /probe?target=."),
     "fetch": Row("fetch", "fetch", "Ask a responder once; verify; show the timeline."),
     "verify": Row("verify", "verify", "Judge a stored OCSP response, offline."),
     "show": Row("show", "show", "Print a request, response, CRL or certificate in words."),

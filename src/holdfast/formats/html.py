@@ -19,7 +19,8 @@ from holdfast.formats.html_style import STYLE
 from holdfast.formats.summary import VERDICTS, by_hurt, refused_by, sentence
 from holdfast.ocsp.findings import Finding
 from holdfast.ocsp.window import duration_text
-from holdfast.plan.report import LeafReport, Report, StapleReport, instant
+from holdfast.pki.pem import encode_certificates
+from holdfast.plan.report import AskedReport, LeafReport, Report, StapleReport, instant
 from holdfast.version import __version__
 
 MOST = 2000  # characters of one text: a subject may be 64 KB
@@ -91,18 +92,23 @@ def _article(report: Report, number: int, *, only: bool) -> Iterator[str]:
     for leaf in report.leaves:
         yield from _leaf(leaf)
     yield from _responders(report)
-    if report.clients:
-        rows = [
-            (
-                _t(c.client),
-                '<span class="good">goes on</span>'
-                if c.accepts
-                else f'<span class="bad">refuses</span>: {_t(c.because)}',
-            )
-            for c in report.clients
-        ]
-        yield f"<h3>Clients</h3>{_table(('client', 'what it does'), rows)}"
+    yield from _clients(report)
     yield "</article>\n"
+
+
+def _clients(report: Report) -> Iterator[str]:
+    rows = [
+        (
+            f'<span class="client">{_t(c.client)}</span>',
+            '<span class="good">goes on</span>'
+            if c.accepts
+            else f'<span class="bad">refuses</span>: {_t(c.because)}',
+            f'{_t(c.rule)} <span class="dim">{_t(c.source)}</span>',
+        )
+        for c in report.clients
+    ]
+    if rows:
+        yield f"<h3>Clients</h3>{_table(('client', 'what it does', 'its rule'), rows)}"
 
 
 def _findings(report: Report) -> Iterator[str]:
@@ -112,9 +118,7 @@ def _findings(report: Report) -> Iterator[str]:
 
 def _finding(found: Finding, refusing: Sequence[str]) -> str:
     clients = f'<p class="dim">refused by {_t(", ".join(refusing))}</p>' if refusing else ""
-    first, *more = found.hint.splitlines() or [""]
-    hint = f'<p class="hint">{_t(first)}</p>' if first else ""
-    hint += f"<pre>{chr(10).join(map(_t, more))}</pre>" if more else ""
+    hint = f'<p class="hint">{_t(found.hint)}</p>' if found.hint else ""
     return (
         f'<li class="finding {found.severity.text}"><p class="severity">{found.severity.text} '
         f"<code>{_t(found.code)}</code></p><p>{_t(found.message)}</p>{hint}{clients}"
@@ -228,6 +232,9 @@ def _leaf(one: LeafReport) -> Iterator[str]:
     if sent:
         heads = ("", "sent", "issued by", "key", "until")
         yield f"<h3>The chain as it was sent</h3>{_table(heads, sent)}"
+    if one.missing:
+        lacking = encode_certificates(one.missing).decode("ascii")
+        yield f"<h3>What it lacks, to be appended</h3><pre>{_t(lacking, lines=True)}</pre>\n"
 
 
 def _or_not(yes: bool, word: str) -> str:
@@ -240,13 +247,20 @@ def _responders(report: Report) -> Iterator[str]:
             _t(one.url),
             _t(one.certificate_status or "no usable answer"),
             "" if one.milliseconds is None else f"{one.milliseconds:.0f} ms",
+            "; ".join(map(_asked, one.asked)),
         )
         for one in report.responders
     ]
     if report.crl is not None:
-        rows.append((_t(report.crl.url), f"CRL: {_CRL[report.crl.revoked]}", ""))
+        rows.append((_t(report.crl.url), f"CRL: {_CRL[report.crl.revoked]}", "", ""))
     if rows:
-        yield f"<h3>What the CA says now</h3>{_table(('address', 'says', 'took'), rows)}"
+        heads = ("address", "says", "took", "asked by")
+        yield f"<h3>What the CA says now</h3>{_table(heads, rows)}"
+
+
+def _asked(one: AskedReport) -> str:
+    took = f" {one.stages[-1][1]:.0f} ms" if one.stages else ""
+    return f"{_t(one.method)}{took}: {_t(one.certificate_status or one.problem or 'unusable')}"
 
 
 _CRL = {
@@ -264,6 +278,8 @@ def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return f"<table>{top}<tbody>\n{body}</tbody></table>\n"
 
 
-def _t(text: object) -> str:
-    """Somebody's text as HTML, also within a quoted attribute."""
+def _t(text: object, *, lines: bool = False) -> str:
+    """Somebody's text as HTML, also within a quoted attribute. `lines`: it may have several."""
+    if lines:
+        return "\n".join(map(_t, str(text).splitlines()))
     return escape(harmless("" if text is None else text, MOST), quote=True)

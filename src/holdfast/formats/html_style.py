@@ -10,7 +10,7 @@ STYLE = """
   --bad: #ff8a80; --after: #6b3531; --warn: #f2bf6c; --code: #262c37; } }
 * { box-sizing: border-box; }
 body { font: 15px/1.5 system-ui, sans-serif; color: var(--text); background: var(--paper);
-  margin: 0 auto; max-width: 62rem; padding: 1.5rem 1.2rem 3rem; }
+  margin: 0 auto; max-width: 62rem; padding: 1.5rem 1.2rem 3rem; overflow-wrap: anywhere; }
 h1 { font-size: 1.4rem; margin: 0; } h2 { font-size: 1.2rem; margin: 0; overflow-wrap: anywhere; }
 h3 { font-size: .85rem; margin: 1.2rem 0 .3rem; color: var(--dim); font-weight: 600; }
 p { margin: .3rem 0; } .dim { color: var(--dim); } a { color: inherit; }
@@ -20,7 +20,7 @@ th, td { text-align: left; vertical-align: top; padding: .3rem .8rem .3rem 0;
   border-bottom: 1px solid var(--line); overflow-wrap: anywhere; }
 thead th { color: var(--dim); font-weight: 600; font-size: .88em; }
 td.number { font-variant-numeric: tabular-nums; }
-.verdict { font-weight: 600; white-space: nowrap; } .good { color: var(--good); }
+.verdict { font-weight: 600; } td .verdict, .client { white-space: nowrap; } .good { color: var(--good); }
 .warning { color: var(--warn); }
 .bad, .unreachable, .fault, .fatal { color: var(--bad); }
 .not-applicable, .note { color: var(--dim); }
@@ -29,7 +29,7 @@ li.finding { border-left: 4px solid currentColor; padding: .1rem 0 .1rem .8rem; 
 li.finding > * { color: var(--text); }
 li.finding .severity { color: inherit; font-weight: 600; }
 li.finding .hint { background: var(--box); padding: .3rem .6rem; border-radius: .3rem; }
-li.finding pre { background: var(--code); padding: .5rem .7rem; border-radius: .3rem;
+pre { background: var(--code); padding: .5rem .7rem; border-radius: .3rem;
   overflow-x: auto; margin: .3rem 0; white-space: pre-wrap; overflow-wrap: anywhere; }
 code { background: var(--code); border-radius: .2rem; padding: 0 .25rem; overflow-wrap: anywhere; }
 svg { display: block; width: 100%; max-width: 40rem; height: auto; }
@@ -39,6 +39,9 @@ path.over { stroke: var(--bad); stroke-width: 2; stroke-dasharray: 3 3; }
 circle.now { fill: var(--text); }
 .ends { display: flex; justify-content: space-between; max-width: 40rem; font-size: .82em; }
 footer { margin-top: 2.5rem; font-size: .85em; }
+@media screen and (max-width: 42rem) { thead { position: absolute; left: -99rem; }
+  tr, td { display: block; border: 0; padding: .1rem 0; }
+  tr { border-bottom: 1px solid var(--line); padding: .4rem 0; } }
 @page { margin: 16mm 14mm; }
 @media print { :root { color-scheme: light; --text: #000; --dim: #444; --paper: #fff; --line: #bbb;
   --box: #f4f4f4; --good: #0b5c3a; --left: #2f9e6e; --past: #c3d9ce; --bad: #9c1c15;

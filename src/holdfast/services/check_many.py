@@ -17,7 +17,7 @@ from holdfast.plan.report import Report
 from holdfast.plan.target import Target
 from holdfast.services.checker import Grown
 
-_LONGER = (
+LONGER = (
     "give it longer with --deadline, or ask for less: --first-address, --handshakes 1, --no-crl"
 )
 Look = Callable[[Target, datetime, Grown], Awaitable[Report]]
@@ -54,7 +54,9 @@ async def check_many(
     return [reports[number] for number in range(len(targets))]
 
 
-async def within(look: Look, target: Target, *, deadline: float, at: datetime) -> Report:
+async def within(
+    look: Look, target: Target, *, deadline: float, at: datetime, advice: str = LONGER
+) -> Report:
     """The report on `target`; after `deadline` seconds, that on what was seen until then."""
     makes: list[Callable[[], Report]] = []
 
@@ -65,10 +67,13 @@ async def within(look: Look, target: Target, *, deadline: float, at: datetime) -
         async with asyncio.timeout(deadline):
             return await look(target, at, grown)
     except TimeoutError:
-        return cut_short(target, makes[0]() if makes else None, deadline=deadline, at=at)
+        seen = makes[0]() if makes else None
+        return cut_short(target, seen, deadline=deadline, at=at, advice=advice)
 
 
-def cut_short(target: Target, seen: Report | None, *, deadline: float, at: datetime) -> Report:
+def cut_short(
+    target: Target, seen: Report | None, *, deadline: float, at: datetime, advice: str = LONGER
+) -> Report:
     """`seen`, with the word that there was more to see; never better than a warning."""
     seconds = f"{deadline:g}"
     if seen is None:
@@ -81,7 +86,7 @@ def cut_short(target: Target, seen: Report | None, *, deadline: float, at: datet
             addresses=(),
             findings=(finding("unreachable", address=target.text, problem=silent),),
         )
-    short = finding("check-cut-short", problem=f"its {seconds} s were over", advice=_LONGER)
+    short = finding("check-cut-short", problem=f"its {seconds} s were over", advice=advice)
     found = (*seen.findings, short)
     fine = seen.verdict in ("good", "not-applicable")
     return replace(
