@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import IntEnum
+from itertools import islice
 from typing import NamedTuple
 
 from cryptography.exceptions import InvalidTag
@@ -37,6 +38,8 @@ _VERSIONS = {
 # RFC 8446 4.1.3: SHA-256 of "HelloRetryRequest"; a ServerHello with it is one
 RETRY = bytes.fromhex("cf21ad74e59a6111be1d8c021e65b891c2a211167abb8c5e079e09e2c8a8339c")
 MAX_RECORD = 16384 + 2048  # RFC 5246 6.2.3; TLS 1.3 allows less
+MAX_RECORDS = 8192  # that are looked at; the smallest that are usual have 512 bytes (RFC 6066 4)
+MAX_MESSAGES = 64  # that are looked at; a flight has under ten
 
 
 class Message(IntEnum):
@@ -114,12 +117,16 @@ class _Wire:
     def messages(self) -> Iterator[tuple[int, bytes, int]]:
         """(type, body, offset of the record it ended in) of each whole message."""
         waiting = bytearray()  # records may hold a byte each: joined bytes would cost the square
-        for plain, offset in self._handshake_bytes():
+        seen = 0
+        for plain, offset in islice(self._handshake_bytes(), MAX_RECORDS):
             waiting += plain
             while len(waiting) >= 4:
                 end = 4 + int.from_bytes(waiting[1:4], "big")
                 if len(waiting) < end:
                     break
+                seen += 1
+                if seen > MAX_MESSAGES:
+                    return
                 message = bytes(waiting[:end])
                 del waiting[:end]
                 yield message[0], message[4:], offset

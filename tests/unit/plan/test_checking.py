@@ -102,8 +102,81 @@ def test_of_a_staple_about_several_certificates_nothing_is_said_of_gnutls() -> N
     assert accepting(judged(shown()))["gnutls-cli"]
 
 
-def test_an_empty_staple_is_none() -> None:
-    assert "staple-missing" in codes(judged(shown(b"")))
+def test_an_empty_staple_is_none_and_worse() -> None:
+    """Clients that cannot read it end the connection, those that pass it over have none."""
+    found = judged(shown(b""))
+    assert {"staple-missing", "staple-malformed"} <= set(codes(found))
+    assert found.verdict == "bad"
+    refusing = {name for name, accepts in accepting(found).items() if not accepts}
+    assert refusing == {"firefox", "curl --cert-status", "gnutls-cli", "go", "java"} | {
+        "openssl s_client"
+    }
+    ended = Failure("tls-handshake-failed", "bad packet")
+    assert "tls-handshake-failed" not in codes(judged(shown(b"", error=ended)))
+    assert "tls-handshake-failed" in codes(judged(shown(GOOD, error=ended)))
+
+
+@pytest.mark.parametrize("answers", [True, False])
+def test_firefox_asks_the_responder_where_a_staple_is_old(answers: bool) -> None:
+    stale = an_answer(CA, SITE, at=AT - timedelta(days=30))
+    now = ResponderAnswer(url=URL, response=Response.parse(GOOD))
+    late = ResponderAnswer(url=URL, failure="timeout", problem="late")
+    asked = {SITE.certificate.sha256: (now if answers else late,)}
+    assert accepting(judged(shown(stale), responders=asked))["firefox"] is answers
+    assert accepting(judged(shown(stale)))["chrome"]
+
+
+def test_chrome_and_safari_refuse_what_a_valid_staple_tells_revoked_and_no_other() -> None:
+    told = Revoked(AT - timedelta(days=1))
+    proven = accepting(judged(shown(an_answer(CA, SITE, told, at=AT))))
+    assert (proven["chrome"], proven["safari"], proven["go"]) == (False, False, True)
+    stale = accepting(judged(shown(an_answer(CA, SITE, told, at=AT - timedelta(days=30)))))
+    assert (stale["chrome"], stale["safari"], stale["firefox"]) == (True, True, False)
+
+
+def test_without_sni_is_judged_where_the_certificate_is_the_names() -> None:
+    other = a_server(CA, "other.example.com", responder_urls=[URL])
+    nameless = shown(None, site=other, without_sni=True)
+    found = judged(shown(), nameless)
+    assert codes(found)["without-sni-differs"] == "note"
+    assert "staple-missing" not in codes(found)
+    assert len(found.leaves) == 1
+    refused = Failure("tls-handshake-failed", "no such name")
+    silent = Observation(address="192.0.2.1:443", asked="1.3", error=refused, without_sni=True)
+    found = judged(shown(), silent)
+    assert codes(found)["without-sni-differs"] == "note"
+    assert "tls-handshake-failed" not in codes(found)
+    assert "staple-intermittent" in codes(judged(shown(), shown(None, without_sni=True)))
+
+
+@pytest.mark.parametrize(
+    ("lacking", "told"),
+    [
+        ({"address": "192.0.2.2:443"}, "none from 192.0.2.2:443"),
+        ({"tls": "TLSv1.2"}, "none over TLSv1.2"),
+    ],
+)
+def test_what_handshakes_without_a_staple_have_in_common_is_told(
+    lacking: dict[str, Any], told: str
+) -> None:
+    found = judged(shown(), shown(), shown(None, **lacking), shown(None, **lacking))
+    message = next(f.message for f in found.findings if f.code == "staple-intermittent")
+    assert message == f"2 of 4 handshakes carried a staple, and {told}"
+
+
+@pytest.mark.parametrize(
+    ("wishes", "told"),
+    [
+        ({"at": AT, "lifetime": timedelta(days=6)}, "too short to be worth revoking"),
+        ({"crl_urls": ["http://crl.example/"]}, "by CRL alone"),
+        ({}, "its CA offers none"),
+    ],
+)
+def test_why_a_certificate_names_no_responder(wishes: dict[str, Any], told: str) -> None:
+    bare = a_server(CA, "www.example.com", responder_urls=[], **wishes)
+    found = judged(shown(None, site=bare))
+    assert found.verdict == "not-applicable"
+    assert told in found.findings[0].message
 
 
 def test_near_expiry_is_told_from_four_fifths_of_the_window_on() -> None:
