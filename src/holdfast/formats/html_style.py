@@ -20,7 +20,8 @@ th, td { text-align: left; vertical-align: top; padding: .3rem .8rem .3rem 0;
   border-bottom: 1px solid var(--line); overflow-wrap: anywhere; }
 thead th { color: var(--dim); font-weight: 600; font-size: .88em; }
 td.number { font-variant-numeric: tabular-nums; }
-.verdict { font-weight: 600; } td .verdict, .client { white-space: nowrap; } .good { color: var(--good); }
+.verdict { font-weight: 600; } td .verdict, .client { white-space: nowrap; }
+.good { color: var(--good); }
 .warning { color: var(--warn); }
 .bad, .unreachable, .fault, .fatal { color: var(--bad); }
 .not-applicable, .note { color: var(--dim); }

@@ -2,29 +2,22 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
 
 from holdfast.formats.html import document
 from support import reports
-
-CHROMIUM = "/usr/bin/chromium"
+from support.browser import Blocking, a_browser
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as play:
-        # Chromium refuses its sandbox to root
-        arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
-        browser = play.chromium.launch(executable_path=CHROMIUM, args=arguments)
+def browser() -> Iterator[Blocking]:
+    with a_browser() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture
@@ -34,13 +27,18 @@ def written(tmp_path: Path) -> Path:
     return path
 
 
-def opened(browser: Browser, path: Path, **how: Any) -> tuple[Any, list[str]]:
+def opened(browser: Blocking, path: Path, **how: Any) -> tuple[Any, list[str]]:
     """The page, and everything that a browser has to complain of or is made to do."""
     page = browser.new_page(**how)
     trouble: list[str] = []
     page.on("console", lambda message: trouble.append(f"console: {message.text}"))
     page.on("pageerror", lambda error: trouble.append(f"error: {error}"))
-    page.on("dialog", lambda dialog: (trouble.append("dialog"), dialog.dismiss()))
+
+    async def dismissed(dialog: Any) -> None:
+        trouble.append("dialog")
+        await dialog.dismiss()
+
+    page.on("dialog", dismissed)
     page.on(
         "request",
         lambda asked: None if asked.url == path.as_uri() else trouble.append(f"asked: {asked.url}"),
@@ -49,7 +47,7 @@ def opened(browser: Browser, path: Path, **how: Any) -> tuple[Any, list[str]]:
     return page, trouble
 
 
-def test_it_opens_without_a_word_and_its_style_is_allowed(browser: Browser, written: Path) -> None:
+def test_it_opens_without_a_word_and_its_style_is_allowed(browser: Blocking, written: Path) -> None:
     page, trouble = opened(browser, written)
     assert trouble == []
     assert page.locator("article").count() == len(reports.ALL)
@@ -60,7 +58,7 @@ def test_it_opens_without_a_word_and_its_style_is_allowed(browser: Browser, writ
     page.close()
 
 
-def test_a_page_that_escapes_nothing_would_be_caught(browser: Browser, written: Path) -> None:
+def test_a_page_that_escapes_nothing_would_be_caught(browser: Blocking, written: Path) -> None:
     """The red twin: the same attack as part of the page, without the policy, runs."""
     attack = written.with_name("attack.html")
     attack.write_text(f"<!DOCTYPE html><title>x</title><p>{reports.a_hostile().target}", "utf-8")
@@ -69,7 +67,7 @@ def test_a_page_that_escapes_nothing_would_be_caught(browser: Browser, written: 
     page.close()
 
 
-def test_the_policy_holds_even_where_escaping_would_fail(browser: Browser, written: Path) -> None:
+def test_the_policy_holds_even_where_escaping_would_fail(browser: Blocking, written: Path) -> None:
     evil = "<main><script>alert(1)</script><img src=x onerror=alert(2)>"
     written.write_text(written.read_text("utf-8").replace("<main>", evil), "utf-8")
     page, trouble = opened(browser, written)
@@ -80,7 +78,7 @@ def test_the_policy_holds_even_where_escaping_would_fail(browser: Browser, writt
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_a_phone_shows_it_without_scrolling_sideways(
-    browser: Browser, written: Path, scheme: str
+    browser: Blocking, written: Path, scheme: str
 ) -> None:
     size: Any = {"width": 390, "height": 844}
     page, trouble = opened(browser, written, viewport=size, color_scheme=scheme)
@@ -89,7 +87,7 @@ def test_a_phone_shows_it_without_scrolling_sideways(
     page.close()
 
 
-def test_it_prints_each_server_on_a_page_of_its_own(browser: Browser, written: Path) -> None:
+def test_it_prints_each_server_on_a_page_of_its_own(browser: Blocking, written: Path) -> None:
     page, _ = opened(browser, written, color_scheme="dark")
     page.emulate_media(media="print")
     assert page.evaluate("getComputedStyle(document.body).color") == "rgb(0, 0, 0)"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -79,7 +80,9 @@ def test_the_perfdata_of_one_and_of_several() -> None:
     said, several = parsed(line([a_good(), a_missing(), a_revoked(), an_expired()], FAULT))
     assert said.startswith("STAPLING CRITICAL: 2 of 4 targets: revoked.example.com, expired.")
     assert several[:3] == ["ok=1;;;0;4", "warning=1;;;0;4", "critical=2;;;0;4"]
-    assert len(line([a_revoked(f"host{n:03}.example.com") for n in range(300)], FAULT)) < 1024
+    one_report = a_revoked()
+    all_revoked = [replace(one_report, target=f"host{n:03}.example.com") for n in range(300)]
+    assert len(line(all_revoked, FAULT)) < 1024
 
 
 def test_a_hostile_server_writes_no_perfdata_and_no_macro() -> None:
