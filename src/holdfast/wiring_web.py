@@ -117,7 +117,11 @@ async def _listening(table: WebTable, checks: Checks, history: History) -> Async
         spoke=spoke,
     )
     runner = web.AppRunner(
-        Desk(site).application, access_log=None, handle_signals=False, keepalive_timeout=30
+        Desk(site).application,
+        access_log=None,
+        handle_signals=False,
+        keepalive_timeout=30,
+        shutdown_timeout=GRACE,
     )
     await runner.setup()
     assert runner.server is not None
@@ -137,8 +141,6 @@ async def _listening(table: WebTable, checks: Checks, history: History) -> Async
             server.close()
             await checks.close()
     finally:
-        await runner.shutdown()
-        await runner.server.shutdown(GRACE)
         await runner.cleanup()
 
 
