@@ -75,8 +75,12 @@ class Blocking:
     def _calling(self, method: Callable[..., Any]) -> Callable[..., Any]:
         def call(*args: Any, **named: Any) -> Any:
             bare = [one._inner if isinstance(one, Blocking) else one for one in args]
-            result = method(*bare, **named)
-            return self._given(self._loop.run(result) if inspect.isawaitable(result) else result)
+
+            async def inside() -> Any:  # `on` makes a task, in the loop of the thread it runs in
+                result = method(*bare, **named)
+                return await result if inspect.isawaitable(result) else result
+
+            return self._given(self._loop.run(inside()))
 
         return call
 
@@ -107,6 +111,7 @@ def a_browser() -> Iterator[Blocking]:
 
 
 async def _started() -> Any:
+    async_api.expect.set_options(timeout=15_000)
     return await async_api.async_playwright().start()
 
 
@@ -192,7 +197,7 @@ class Tab:
 
     def answered(self) -> None:
         settled = self.page.locator(".verdict:not(.running)")
-        expect(settled).to_be_visible(timeout=15_000)
+        expect(settled).to_be_visible()
 
     @property
     def verdict(self) -> str:
