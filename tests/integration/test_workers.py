@@ -223,7 +223,7 @@ def test_a_unix_socket_is_served_and_taken_away(tmp_path: Path) -> None:
         for _ in range(4):
             with socket.socket(socket.AF_UNIX) as caller:
                 caller.connect(str(path))
-                caller.sendall(b"GET / HTTP/1.1\r\nConnection: close\r\n\r\n")
+                caller.sendall(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
                 got = b""
                 while chunk := caller.recv(4096):
                     got += chunk

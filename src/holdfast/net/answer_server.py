@@ -83,6 +83,8 @@ class AnswerServer(Server):
         head, blank, body = block.partition(b"\r\n\r\n")
         if not version or not blank or len(block) - len(body) > MAX_BLOCK:
             return
+        if b"\n" in line:  # HTTP/1.0, and a field ends so; what is right there is not in HTTP/1.1
+            return
         length, stays = -1, True
         for name, value in headers:
             if name in _SPEAKING:

@@ -18,7 +18,9 @@ from typing import TYPE_CHECKING, cast
 import httptools
 
 from holdfast.net.deadline import Deadline
-from holdfast.net.http_message import Answer, Raw, Reply, Request, plain, without_upgrade
+from holdfast.net.http_head import said as head_said
+from holdfast.net.http_head import without_upgrade
+from holdfast.net.http_message import Answer, Raw, Reply, Request, plain
 from holdfast.net.http_turns import SLICE_BYTES, Turns
 from holdfast.net.http_wire import ConnectionWire
 
@@ -190,14 +192,12 @@ class Connection(asyncio.Protocol):
 
     def on_headers_complete(self) -> None:
         self._stage = "body"
+        said = head_said(self._headers, self._parser.get_http_version(), self._limits)
+        if said.refusal is not None:
+            self._stop(said.refusal)
         if self._parser.should_upgrade():
             return  # read again without it
-        for name, value in self._headers:
-            if name == b"content-length":  # llhttp has checked that it is one number
-                if int(value) > self._limits.body_bytes:
-                    self._stop(plain(413, "the body is too large"))
-            elif name == b"expect" and value.lower() == b"100-continue":
-                self._expects = self._parser.get_http_version() == "1.1"
+        self._expects = said.expects
         if self._expects and self._worker is None and not self._pending:
             self._continue()
 

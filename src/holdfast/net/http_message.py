@@ -134,15 +134,6 @@ def plain(status: int, message: str, *, close: bool = False, headers: Headers = 
     )
 
 
-def without_upgrade(
-    method: bytes, target: bytes, version: str, headers: Iterable[tuple[bytes, bytes]]
-) -> bytes:
-    """The head of a request as if it had not asked for another protocol, and for the last reply."""
-    lines = [b"%s %s HTTP/%s" % (method, target, version.encode())]
-    lines += [b"%s: %s" % header for header in headers if header[0] != b"upgrade"]
-    return b"\r\n".join((*lines, b"connection: close", b"", b""))
-
-
 def http_date(instant: datetime) -> bytes:
     """IMF-fixdate (RFC 9110 5.6.7), whatever the locale."""
     at = instant.astimezone(UTC)

@@ -155,10 +155,11 @@ def test_headers_that_say_more_are_never_learned(header: bytes) -> None:
 @pytest.mark.parametrize(
     "request_bytes",
     [
-        b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n\r\n",
         b"GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n",
-        b"GET /x HTTP/1.1\r\nContent-Length: 1\r\n\r\na",
-        b"PUT /x HTTP/1.1\r\nContent-Length: 1\r\n\r\na",
+        b"GET / HTTP/1.0\r\nConnection: keep-alive\r\nX: a HTTP/1.1\r\nA: b\r\n\r\n",
+        b"GET /x HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\n\r\na",
+        b"PUT /x HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\n\r\na",
         get(b"/x", HOST + b"X: " + b"a" * MAX_BLOCK + b"\r\n"),
     ],
 )

@@ -68,26 +68,27 @@ def test_r24_target_is_never_normalised(target: bytes) -> None:
 
 @pytest.mark.parametrize("method", ["GET", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "PROPFIND"])
 def test_r25_any_method_reaches_the_handler(method: str) -> None:
-    (reply,) = answers(f"{method} /x HTTP/1.1\r\n".encode() + CLOSE + b"\r\n")
+    (reply,) = answers(f"{method} /x HTTP/1.1\r\nHost: h\r\n".encode() + CLOSE + b"\r\n")
     assert reply.body == f"{method} /x ".encode()
 
 
 def test_connect_reaches_the_handler_and_ends() -> None:
-    (reply,) = answers(b"CONNECT h:1 HTTP/1.1\r\n\r\nSSH-2.0")
+    (reply,) = answers(b"CONNECT h:1 HTTP/1.1\r\nHost: h\r\n\r\nSSH-2.0")
     assert reply.body == b"CONNECT h:1 "
     assert reply.header("connection") == "close"
 
 
 def test_r25_head_is_get_without_body() -> None:
     head, get = answers(
-        b"HEAD /x HTTP/1.1\r\n\r\nGET /x HTTP/1.1\r\n" + CLOSE + b"\r\n", methods="HG"
+        b"HEAD /x HTTP/1.1\r\nHost: h\r\n\r\nGET /x HTTP/1.1\r\nHost: h\r\n" + CLOSE + b"\r\n",
+        methods="HG",
     )
     assert head.header("content-length") == "8"
     assert get.body == b"GET /x "
 
 
 def test_every_reply_has_length_and_date() -> None:
-    (reply,) = answers(b"GET / HTTP/1.1\r\n" + CLOSE + b"\r\n")
+    (reply,) = answers(b"GET / HTTP/1.1\r\nHost: h\r\n" + CLOSE + b"\r\n")
     assert reply.header("content-length") == str(len(reply.body)) == "6"
     assert parse_http_date(reply.header("date")) is not None
     assert reply.header("connection") == "close"
@@ -96,7 +97,7 @@ def test_every_reply_has_length_and_date() -> None:
 @pytest.mark.parametrize("status", [204, 304])
 def test_bodiless_replies(status: int) -> None:
     (reply,) = answers(
-        b"GET / HTTP/1.1\r\n" + CLOSE + b"\r\n", handler=lambda _: Reply(status, b"no")
+        b"GET / HTTP/1.1\r\nHost: h\r\n" + CLOSE + b"\r\n", handler=lambda _: Reply(status, b"no")
     )
     assert reply.status == status
     assert reply.header("content-length") is None
@@ -123,18 +124,18 @@ def test_r27_pipelined_replies_come_in_order() -> None:
         return slow(request) if request.target.endswith(b"0") else echo(request)
 
     count = 200
-    requests = [b"GET /%d HTTP/1.1\r\n\r\n" % n for n in range(count)]
-    requests.append(b"GET /end HTTP/1.1\r\n" + CLOSE + b"\r\n")
+    requests = [b"GET /%d HTTP/1.1\r\nHost: h\r\n\r\n" % n for n in range(count)]
+    requests.append(b"GET /end HTTP/1.1\r\nHost: h\r\n" + CLOSE + b"\r\n")
     replies = answers(b"".join(requests), handler=mixed)
     assert [r.body.split()[1] for r in replies] == [b"/%d" % n for n in range(count)] + [b"/end"]
 
 
 def test_every_split_of_the_bytes_reads_the_same() -> None:
     stream = (
-        b"POST /a HTTP/1.1\r\nContent-Length: 3\r\n\r\nabc"
-        b"POST /b HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n"
+        b"POST /a HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\nabc"
+        b"POST /b HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n"
         b"2\r\nab\r\n1\r\nc\r\n0\r\nT: x\r\n\r\n"
-        b"GET /c HTTP/1.1\r\nConnection: close\r\n\r\n"
+        b"GET /c HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"
     )
     bodies = [b"POST /a abc", b"POST /b abc", b"GET /c "]
 
@@ -154,19 +155,22 @@ def test_trailers_do_not_become_headers_of_the_next_request() -> None:
         return Reply(200, repr(request.headers).encode())
 
     first, second = answers(
-        b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nEvil: x\r\nMore: y\r\n\r\n"
-        b"GET / HTTP/1.1\r\nConnection: close\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n"
+        b"0\r\nEvil: x\r\nMore: y\r\n\r\n"
+        b"GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n",
         handler=show,
     )
     assert b"evil" not in first.body.lower()
-    assert second.body == b"[(b'connection', b'close')]"
+    assert second.body == b"[(b'host', b'h'), (b'connection', b'close')]"
 
 
 def test_r26_expect_100_continue() -> None:
     async def main() -> None:
         async with serving(echo) as server:
             reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
-            writer.write(b"POST / HTTP/1.1\r\nContent-Length: 3\r\nExpect: 100-continue\r\n")
+            writer.write(
+                b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\nExpect: 100-continue\r\n"
+            )
             writer.write(b"Connection: close\r\n\r\n")
             assert await reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
             writer.write(b"abc")
@@ -179,7 +183,7 @@ def test_r26_expect_100_continue() -> None:
 
 def test_expect_is_answered_by_413_when_the_body_is_too_large() -> None:
     (reply,) = answers(
-        b"POST / HTTP/1.1\r\nContent-Length: 99\r\nExpect: 100-continue\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 99\r\nExpect: 100-continue\r\n\r\n",
         limits=Limits(body_bytes=98),
         end=True,
     )
@@ -189,21 +193,26 @@ def test_expect_is_answered_by_413_when_the_body_is_too_large() -> None:
 @pytest.mark.parametrize(
     ("request_bytes", "status"),
     [
-        (b"POST / HTTP/1.1\r\nContent-Length: 101\r\n\r\n" + b"x" * 101, 413),
+        (b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 101\r\n\r\n" + b"x" * 101, 413),
         (
-            b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n" + b"a\r\n0123456789\r\n" * 11,
+            b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n"
+            + b"a\r\n0123456789\r\n" * 11,
             413,
         ),
-        (b"GET /" + b"x" * 201 + b" HTTP/1.1\r\n\r\n", 414),
-        (b"GET / HTTP/1.1\r\n" + b"A: b\r\n" * 11 + b"\r\n", 431),
-        (b"GET / HTTP/1.1\r\nA: " + b"b" * 401 + b"\r\n\r\n", 431),
-        (b"GET / HTTP/1.1\r\nA: " + b"b" * 600_000, 431),
+        (b"GET /" + b"x" * 201 + b" HTTP/1.1\r\nHost: h\r\n\r\n", 414),
+        (b"GET / HTTP/1.1\r\nHost: h\r\n" + b"A: b\r\n" * 11 + b"\r\n", 431),
+        (b"GET / HTTP/1.1\r\nHost: h\r\nA: " + b"b" * 401 + b"\r\n\r\n", 431),
+        (b"GET / HTTP/1.1\r\nHost: h\r\nA: " + b"b" * 600_000, 431),
         (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", 400),
-        (b"GET / HTTP/1.1\r\nContent-Length: x\r\n\r\n", 400),
-        (b"GET / HTTP/1.1\r\nContent-Length:\r\n\r\n", 400),
-        (b"POST / HTTP/1.1\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n", 400),
-        (b"GET / HTTP/1.1\r\nA : b\r\n\r\n", 400),
-        (b"GET /\xff HTTP/1.1\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: h\r\nContent-Length: x\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: h\r\nContent-Length:\r\n\r\n", 400),
+        (
+            b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\n"
+            b"Transfer-Encoding: chunked\r\n\r\n",
+            400,
+        ),
+        (b"GET / HTTP/1.1\r\nHost: h\r\nA : b\r\n\r\n", 400),
+        (b"GET /\xff HTTP/1.1\r\nHost: h\r\n\r\n", 400),
         (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 400),
     ],
 )
@@ -221,7 +230,7 @@ def test_r26_bounds_and_garbage(request_bytes: bytes, status: int) -> None:
         return echo(request)
 
     good, bad = answers(
-        b"GET /1 HTTP/1.1\r\n\r\n" + pieces[0], pieces[1], limits=limits, handler=slow
+        b"GET /1 HTTP/1.1\r\nHost: h\r\n\r\n" + pieces[0], pieces[1], limits=limits, handler=slow
     )
     assert good.body == b"GET /1 "
     assert bad.status == status
@@ -233,7 +242,7 @@ def test_endless_trailers_are_cut_off() -> None:
         async with serving(echo, limits=limits) as server:
             got = await talk(
                 server.port,
-                b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nT: ",
+                b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nT: ",
                 *[b"x" * 200] * 10,
             )
             assert split(got)[0].status == 413
@@ -245,7 +254,7 @@ def test_endless_trailers_are_cut_off() -> None:
 def test_upgrade_is_ignored_and_the_body_read(body: bytes) -> None:
     """curl --http2 asks for h2c."""
     (reply,) = answers(
-        b"POST /x HTTP/1.1\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n"
+        b"POST /x HTTP/1.1\r\nHost: h\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n"
         b"Content-Length: %d\r\n\r\n%s" % (len(body), body)
     )
     assert reply.body == b"POST /x " + body
@@ -257,8 +266,8 @@ def test_upgrade_is_ignored_and_the_body_read(body: bytes) -> None:
         (b"", None),
         (b"\r\n", None),
         (b"GET / HT", 408),
-        (b"GET / HTTP/1.1\r\nA: b\r\n", 408),
-        (b"POST / HTTP/1.1\r\nContent-Length: 3\r\n\r\nab", 408),
+        (b"GET / HTTP/1.1\r\nHost: h\r\nA: b\r\n", 408),
+        (b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\nab", 408),
     ],
 )
 def test_r27_slow_clients_are_cut_off(sent: bytes, status: int | None) -> None:
@@ -274,7 +283,7 @@ def test_r27_a_drip_does_not_extend_the_deadline() -> None:
             begun = asyncio.get_running_loop().time()
 
             async def drip() -> None:
-                writer.write(b"GET / HTTP/1.1\r\n")
+                writer.write(b"GET / HTTP/1.1\r\nHost: h\r\n")
                 while True:
                     writer.write(b"A: b\r\n")
                     await asyncio.sleep(0.02)
@@ -289,7 +298,7 @@ def test_r27_a_drip_does_not_extend_the_deadline() -> None:
 
 
 def test_idle_connection_is_closed_after_a_reply() -> None:
-    (reply,) = answers(b"GET / HTTP/1.1\r\n\r\n", limits=Limits(idle_seconds=0.1))
+    (reply,) = answers(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n", limits=Limits(idle_seconds=0.1))
     assert reply.status == 200
 
 
@@ -298,7 +307,7 @@ def test_a_client_that_does_not_read_is_cut_off() -> None:
         big = Reply(200, b"x" * (8 << 20))
         async with serving(lambda _: big, limits=Limits(write_seconds=0.2)) as server:
             _, writer = await asyncio.open_connection("127.0.0.1", server.port, limit=1024)
-            writer.write(b"GET / HTTP/1.1\r\n\r\n" * 50)
+            writer.write(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n" * 50)
             await asyncio.sleep(0.05)
             (connection,) = server.connections
             await connection.lost
@@ -312,7 +321,7 @@ def test_a_slow_reader_gets_everything() -> None:
         body = b"x" * (1 << 20)
         async with serving(lambda _: Reply(200, body)) as server:
             reader, writer = await asyncio.open_connection("127.0.0.1", server.port, limit=1024)
-            writer.write(b"GET / HTTP/1.1\r\n\r\n" * 9 + b"GET / HTTP/1.0\r\n\r\n")
+            writer.write(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n" * 9 + b"GET / HTTP/1.0\r\n\r\n")
             got = 0
             while chunk := await reader.read(100_000):
                 got += len(chunk)
@@ -348,7 +357,7 @@ def test_a_bug_is_500_and_one_traceback(late: bool, caplog: pytest.LogCaptureFix
 
     async def main() -> None:
         async with serving(broken) as server:
-            (reply,) = split(await talk(server.port, b"GET /x HTTP/1.1\r\n\r\n"))
+            (reply,) = split(await talk(server.port, b"GET /x HTTP/1.1\r\nHost: h\r\n\r\n"))
             assert reply.status == 500
             assert b"Zero" not in reply.body
             (reply,) = split(await talk(server.port, b"GET /ok HTTP/1.0\r\n\r\n"))
@@ -373,7 +382,7 @@ def test_a_client_that_goes_away_cancels_its_answer() -> None:
 
         async with serving(forever) as server:
             _, writer = await asyncio.open_connection("127.0.0.1", server.port)
-            writer.write(b"GET / HTTP/1.1\r\n\r\n")
+            writer.write(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
             await begun.wait()
             sock = writer.get_extra_info("socket")
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -388,7 +397,11 @@ def test_a_client_may_end_its_side_and_read_on() -> None:
         await asyncio.sleep(0.02)
         return echo(request)
 
-    replies = answers(b"GET /1 HTTP/1.1\r\n\r\nGET /2 HTTP/1.1\r\n\r\n", handler=slow, end=True)
+    replies = answers(
+        b"GET /1 HTTP/1.1\r\nHost: h\r\n\r\nGET /2 HTTP/1.1\r\nHost: h\r\n\r\n",
+        handler=slow,
+        end=True,
+    )
     assert [r.body for r in replies] == [b"GET /1 ", b"GET /2 "]
 
 
@@ -403,7 +416,7 @@ def test_close_lets_replies_under_way_end() -> None:
 
         server = await serve("127.0.0.1", 0, slow)
         port = server.port
-        busy = asyncio.create_task(talk(port, b"GET /x HTTP/1.1\r\n\r\n"))
+        busy = asyncio.create_task(talk(port, b"GET /x HTTP/1.1\r\nHost: h\r\n\r\n"))
         idle = asyncio.create_task(talk(port, b""))
         await begun.wait()
         await server.close(grace=5)
@@ -430,7 +443,7 @@ def test_close_cuts_off_after_the_grace() -> None:
             raise AssertionError
 
         server = await serve("127.0.0.1", 0, forever)
-        client = asyncio.create_task(talk(server.port, b"GET /x HTTP/1.1\r\n\r\n"))
+        client = asyncio.create_task(talk(server.port, b"GET /x HTTP/1.1\r\nHost: h\r\n\r\n"))
         await begun.wait()
         await server.close(grace=0.05)
         assert not server.connections
@@ -445,7 +458,7 @@ def test_raw_replies_write_what_they_like() -> None:
         await wire.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n")
         await wire.write(b"x")
 
-    (reply,) = answers(b"GET / HTTP/1.1\r\n\r\n", handler=lambda _: Raw(play))
+    (reply,) = answers(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n", handler=lambda _: Raw(play))
     assert reply.body == b"x"
 
 
@@ -455,7 +468,9 @@ def test_raw_replies_learn_that_the_client_is_gone() -> None:
     async def play(wire: Wire) -> None:
         await wire.gone()
 
-    assert answers(b"GET / HTTP/1.1\r\n\r\n", handler=lambda _: Raw(play), end=True) == []
+    assert (
+        answers(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n", handler=lambda _: Raw(play), end=True) == []
+    )
 
 
 def test_a_half_closed_client_is_not_waited_for_for_ever() -> None:
@@ -464,7 +479,7 @@ def test_a_half_closed_client_is_not_waited_for_for_ever() -> None:
         raise AssertionError
 
     limits = Limits(write_seconds=0.1)
-    got = answers(b"GET / HTTP/1.1\r\n\r\n", handler=forever, limits=limits, end=True)
+    got = answers(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n", handler=forever, limits=limits, end=True)
     assert got == []
 
 
@@ -473,7 +488,7 @@ def test_raw_replies_may_reset() -> None:
         wire.reset()
 
     with pytest.raises(ConnectionResetError):
-        answers(b"GET / HTTP/1.1\r\n\r\n", handler=lambda _: Raw(play))
+        answers(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n", handler=lambda _: Raw(play))
 
 
 def test_port_in_use_is_one_clear_line() -> None:

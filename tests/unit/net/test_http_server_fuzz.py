@@ -45,10 +45,11 @@ class FakeTransport(asyncio.Transport):
 
 
 FRAGMENTS = [
-    b"GET / HTTP/1.1\r\n",
-    b"POST /%2F HTTP/1.1\r\n",
+    b"GET / HTTP/1.1\r\nHost: a\r\n",
+    b"POST /%2F HTTP/1.1\r\nHost: a\r\n",
     b"HEAD / HTTP/1.0\r\n",
-    b"CONNECT a:1 HTTP/1.1\r\n",
+    b"CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\n",
+    b"Host: b\r\n",
     b"Content-Length: 3\r\n",
     b"Content-Length: 9999999999\r\n",
     b"Transfer-Encoding: chunked\r\n",
