@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, cast
 import click
 
 from holdfast.cli.check_formats import SHAPES, PluginCommand, plugin_state, write
+from holdfast.cli.edge import BUG
 from holdfast.cli.params import (
     DURATION,
     INPUT,
@@ -125,11 +126,13 @@ def check(
     )
     usual = usual_deadline(timeout, handshakes=handshakes, targets=len(wanted))
     bounds = Bounds(at_once=at_once, deadline=deadline or usual)
+    bugs: list[Exception] = []
     reports = asyncio.run(
         _run(
             wanted,
             looking,
             bounds=bounds,
+            failed=bugs.append,
             trusted=trusted_roots(ca_file),
             policy=Policy(allow_sha1=allow_sha1, max_age=max_age),
             at=at,
@@ -138,12 +141,19 @@ def check(
         )
     )
     shape = "json" if as_json else shape
+    if bugs and (len(reports) == 1 or shape == "nagios"):
+        raise bugs[0]
     write(reports, shape, fail_on=fail_on, listed=listed)
     code = plugin_state(reports, fail_on) if shape == "nagios" else exit_code_of(reports, fail_on)
     if save_chain is not None:
         from holdfast.cli.check_chain import save_chains
 
-        return code if save_chains(reports[0], save_chain) else code or 3
+        code = code if save_chains(reports[0], save_chain) else code or 3
+    if bugs:  # of several targets: the other reports are told, and stdout has its one document
+        import traceback
+
+        traceback.print_exception(bugs[0])
+        return BUG
     return code
 
 
@@ -206,6 +216,7 @@ async def _run(
     at: datetime | None,
     fetch: bool,
     crls: bool,
+    failed: Callable[[Exception], None],
 ) -> list[Report]:
     import asyncio
 
@@ -228,7 +239,12 @@ async def _run(
 
         with progress("checking", len(targets)) if len(targets) > 1 else _silent() as advance:
             return await check_many(
-                look, targets, bounds=bounds, now=now, done=lambda _report: advance(1)
+                look,
+                targets,
+                bounds=bounds,
+                now=now,
+                done=lambda _report: advance(1),
+                failed=failed,
             )
 
 

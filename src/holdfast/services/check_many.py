@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from holdfast.ocsp.findings import finding
+from holdfast.ocsp.findings import Finding, finding
 from holdfast.plan.report import Report
 from holdfast.plan.target import Target
 from holdfast.services.checker import Grown
@@ -38,13 +38,22 @@ async def check_many(
     bounds: Bounds,
     now: Callable[[], datetime],
     done: Callable[[Report], None],
+    failed: Callable[[Exception], None],
 ) -> list[Report]:
-    """A report on each of `targets`; `done` is called with each as it is made."""
+    """A report on each of `targets`; `done` is called with each as it is made.
+
+    `failed`: with each bug that ended a check. The others go on: a list is not lost to one.
+    """
     reports: dict[int, Report] = {}
 
     async def work(turns: Iterator[tuple[int, Target]]) -> None:
         for number, target in turns:
-            reports[number] = await within(look, target, deadline=bounds.deadline, at=now())
+            at = now()
+            try:
+                reports[number] = await within(look, target, deadline=bounds.deadline, at=at)
+            except Exception as error:
+                failed(error)
+                reports[number] = broken(target, error, at=at)
             done(reports[number])
 
     turns = iter(enumerate(targets))
@@ -78,14 +87,7 @@ def cut_short(
     seconds = f"{deadline:g}"
     if seen is None:
         silent = f"nothing was heard within {seconds} s"
-        return Report(
-            target=target.text,
-            servername=target.host,
-            at=at,
-            verdict="unreachable",
-            addresses=(),
-            findings=(finding("unreachable", address=target.text, problem=silent),),
-        )
+        return _unseen(target, finding("unreachable", address=target.text, problem=silent), at=at)
     short = finding("check-cut-short", problem=f"its {seconds} s were over", advice=advice)
     found = (*seen.findings, short)
     fine = seen.verdict in ("good", "not-applicable")
@@ -93,4 +95,22 @@ def cut_short(
         seen,
         verdict="warning" if fine else seen.verdict,
         findings=tuple(sorted(found, key=lambda one: -one.severity)),
+    )
+
+
+def broken(target: Target, error: Exception, *, at: datetime) -> Report:
+    """The report on a target whose check ended by a bug of ours."""
+    problem = f"a bug in holdfast ended it ({type(error).__name__})"
+    advice = "please report it with the traceback that is on stderr"
+    return _unseen(target, finding("check-cut-short", problem=problem, advice=advice), at=at)
+
+
+def _unseen(target: Target, found: Finding, *, at: datetime) -> Report:
+    return Report(
+        target=target.text,
+        servername=target.host,
+        at=at,
+        verdict="unreachable",
+        addresses=(),
+        findings=(found,),
     )

@@ -20,7 +20,7 @@ from urllib.parse import parse_qsl
 
 from holdfast.errors import OperatorError
 from holdfast.formats.controls import harmless
-from holdfast.formats.prometheus import CONTENT_TYPE, METRICS, Labels, exposition, text
+from holdfast.formats.prometheus import CONTENT_TYPE, Labels, exposition, text
 from holdfast.formats.summary import at_or_above, by_hurt
 from holdfast.net.http_message import Answer, Reply, Request, plain
 from holdfast.ocsp.findings import FAULT
@@ -227,6 +227,3 @@ def _told(report: Report, took: float) -> str:
 def _metrics(body: str) -> Reply:
     headers = ((b"Content-Type", CONTENT_TYPE.encode()), (b"Cache-Control", b"no-store"))
     return Reply(200, body.encode("utf-8"), headers)
-
-
-__all__ = ["METRICS", "Exporter", "Limits", "Look", "deadline_of", "wanted"]

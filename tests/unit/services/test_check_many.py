@@ -21,8 +21,16 @@ def targets(count: int) -> list[Target]:
     return [Target.parse(f"host{number}.example.com") for number in range(count)]
 
 
-def many(look: Look, count: int, *, at_once: int = 64, deadline: float = 5.0) -> list[Report]:
+def many(
+    look: Look,
+    count: int,
+    *,
+    at_once: int = 64,
+    deadline: float = 5.0,
+    bugs: list[Exception] | None = None,
+) -> list[Report]:
     done: list[Report] = []
+    bugs = [] if bugs is None else bugs
     reports = asyncio.run(
         check_many(
             look,
@@ -30,6 +38,7 @@ def many(look: Look, count: int, *, at_once: int = 64, deadline: float = 5.0) ->
             bounds=Bounds(at_once=at_once, deadline=deadline),
             now=lambda: AT,
             done=done.append,
+            failed=bugs.append,
         )
     )
     assert len(done) == count
@@ -94,6 +103,19 @@ def test_what_was_seen_until_the_deadline_is_told_and_that_it_is_not_all(
     assert {found.code for found in seen.findings} <= told.keys()
     severities = [found.severity for found in report.findings]
     assert severities == sorted(severities, reverse=True)
+
+
+def test_a_bug_in_one_check_does_not_lose_the_others() -> None:
+    async def look(target: Target, at: datetime, grown: Grown) -> Report:
+        if target.host == "host3.example.com":
+            raise ZeroDivisionError("ours")
+        return a_good(target.text)
+
+    bugs: list[Exception] = []
+    reports = many(look, 6, bugs=bugs)
+    assert [type(bug) for bug in bugs] == [ZeroDivisionError]
+    assert [report.verdict for report in reports].count("good") == 5
+    assert "ZeroDivisionError" in reports[3].findings[0].message
 
 
 def test_no_targets_are_no_reports() -> None:
