@@ -85,7 +85,8 @@ def _one(printer: Printer, report: Report) -> None:
         if report.crl.revoked:
             listed = printer.paint("lists the certificate as revoked", "revoked")
         printer.field("  CRL", f"{report.crl.url} {listed}")
-    refusing = [c for c in report.clients if not c.accepts]
+    codes = {found.code for found in report.findings}  # at these it is told who refuses
+    refusing = [c for c in report.clients if not c.accepts and c.because not in codes]
     if refusing:
         printer.field("  refused by", [f"{c.client} ({c.because})" for c in refusing])
     for found in by_hurt(report):
@@ -142,10 +143,12 @@ def _staple(printer: Printer, staple: StapleReport, report: Report) -> None:
         return
     status = staple.certificate_status
     told = printer.paint(status, status) if status is not None else "says nothing usable"
+    if not staple.valid:
+        says = f", says {status}" if status is not None else ", says nothing usable"
+        told = f"{printer.paint('not valid', 'fatal')}{says}"
     signer = {"issuer": "the issuer", "delegate": "a delegated signer", "trusted": "a trusted one"}
     by = f", signed by {signer[verdict.signer_role]}" if verdict.signer_role else ""
-    valid = "" if staple.valid else printer.paint(", not valid", "fatal")
-    printer.field(f"  {whose}", f"{told}{by}{valid}")
+    printer.field(f"  {whose}", f"{told}{by}")
     single = verdict.single
     if single is not None:
         bar = validity_bar(
@@ -158,10 +161,13 @@ def _staple(printer: Printer, staple: StapleReport, report: Report) -> None:
 
 
 def _bar_style(staple: StapleReport, report: Report) -> str:
-    """Green while it holds, yellow when a healthy server would long have a new one, else red."""
+    """Green while it holds, yellow when a healthy server would long have a new one, else red; of
+    a certificate that is not good never green."""
     window = staple.window
     if not staple.valid or (window is not None and not 0 <= window.passed(report.at) < 1):
         return "fault"
+    if staple.certificate_status != "good":
+        return staple.certificate_status or "fault"
     if window is None or window.passed(report.at) >= NEAR_END:
         return "warning"
     return "good"

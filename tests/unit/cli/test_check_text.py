@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import io
 import re
+from dataclasses import replace
 
 import pytest
 
 from holdfast.cli.check_text import tell
 from holdfast.cli.output import STYLES, Printer
-from holdfast.plan.report import Report
+from holdfast.plan.report import ClientReport, Report
 from support import reports
 from support.reports import (
     a_good,
@@ -47,6 +48,10 @@ def test_the_bar_is_green_while_it_holds_and_red_when_it_is_over() -> None:
     assert f"{GREEN}[" in good
     assert f"{RED}[" in expired
     assert "expired 1d 1h ago" in expired
+    # a revoked one holds for days, and that is nothing good; nor is what an expired one says
+    assert f"{GREEN}[" not in told(a_revoked(), colour=True)
+    assert f"{GREEN}good" not in expired
+    assert f"{GREEN}good" in good
 
 
 @pytest.mark.parametrize("make", reports.ALL, ids=lambda make: make.__name__)
@@ -67,6 +72,8 @@ def test_each_finding_has_its_hint_and_they_are_by_what_hurts(make: object) -> N
 def test_who_goes_away_is_told_at_the_finding() -> None:
     line = next(x for x in told(a_must_staple()).splitlines() if "without-staple: " in x)
     assert "(refused by firefox" in line
+    alone = told(replace(a_good(), clients=(ClientReport("curl", False, "issuer-not-sent"),)))
+    assert "refused by     curl (issuer-not-sent)" in alone  # where no finding tells it
 
 
 def test_of_several_what_is_right_takes_a_line_and_the_rest_is_told_in_full() -> None:
