@@ -26,7 +26,7 @@ from holdfast.pki.pem import encode_certificates
 from support.answers import an_answer
 from support.check_world import CA, Web
 from support.servers.nginx import Nginx
-from support.tls_world import NOW, Loop, a_loop, a_site
+from support.tls_world import NOW, Loop, a_site
 from support.web_world import CASES, Waiting, a_page
 from support.web_world import Page as Serving
 
@@ -59,11 +59,7 @@ class World:
 
 
 class Blocking:
-    """An object of Playwright's asynchronous interface, whose methods return when they are done.
-
-    Its own blocking interface changes greenlets under the interpreter, and CPython 3.11 then fails
-    in `ast.parse` (gh-106905), which pytest calls at every import.
-    """
+    """An object of Playwright's asynchronous interface, whose methods return when they are done."""
 
     def __init__(self, loop: Loop, inner: Any) -> None:
         self._loop, self._inner = loop, inner
@@ -76,11 +72,11 @@ class Blocking:
         def call(*args: Any, **named: Any) -> Any:
             bare = [one._inner if isinstance(one, Blocking) else one for one in args]
 
-            async def inside() -> Any:  # `on` makes a task, in the loop of the thread it runs in
+            async def called() -> Any:  # a call sends its message when it is made: in the loop
                 result = method(*bare, **named)
                 return await result if inspect.isawaitable(result) else result
 
-            return self._given(self._loop.run(inside()))
+            return self._given(self._loop.run(called()))
 
         return call
 
@@ -100,14 +96,16 @@ def expect(what: Blocking) -> Blocking:
 def a_browser() -> Iterator[Blocking]:
     # Chromium refuses its sandbox to root
     arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
-    with a_loop() as loop:
-        playwright = Blocking(loop, loop.run(_started()))
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
-        try:
-            yield browser
-        finally:
-            browser.close()
-            playwright.stop()
+    # Never stopped: what asyncio keeps of the driver's process ends on it whenever it is collected,
+    # and an error there, told within `ast.parse`, breaks CPython 3.11 (gh-106905)
+    loop = Loop()
+    playwright = Blocking(loop, loop.run(_started()))
+    browser = playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
+    try:
+        yield browser
+    finally:
+        browser.close()
+        playwright.stop()
 
 
 async def _started() -> Any:

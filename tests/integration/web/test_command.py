@@ -36,20 +36,22 @@ def test_it_says_where_it_is_and_ends_when_it_is_told(roots: Path, tmp_path: Pat
 def test_it_ends_in_time_while_a_check_is_under_way(roots: Path) -> None:
     """A target that says nothing, and somebody who watches."""
     words = ("web", "--listen", "127.0.0.1:0", "--ca-file", roots, "--allow-private-targets")
-    with socket.create_server(("127.0.0.1", 0)) as silent:
-        with running([*HOLDFAST, *words, "--json"], until=b"\n}\n") as started:
-            port = first_json(started)["port"]
-            ask = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
-            target = f"target=127.0.0.1:{silent.getsockname()[1]}"
-            ask.request("POST", "/check", target, {"Content-Type": FORM})
-            place = ask.getresponse().headers["Location"]
-            watch = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
-            watch.request("GET", f"{place}/events")
-            events = watch.getresponse()
-            assert events.readline() == b"event: part\n"
-            begun = time.monotonic()
-            assert started.stop() == 0
-            assert time.monotonic() - begun < 6
+    with (
+        socket.create_server(("127.0.0.1", 0)) as silent,
+        running([*HOLDFAST, *words, "--json"], until=b"\n}\n") as started,
+    ):
+        port = first_json(started)["port"]
+        ask = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+        target = f"target=127.0.0.1:{silent.getsockname()[1]}"
+        ask.request("POST", "/check", target, {"Content-Type": FORM})
+        place = ask.getresponse().headers["Location"]
+        watch = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+        watch.request("GET", f"{place}/events")
+        events = watch.getresponse()
+        assert events.readline() == b"event: part\n"
+        begun = time.monotonic()
+        assert started.stop() == 0
+        assert time.monotonic() - begun < 6
 
 
 def test_it_says_so_in_words_too(roots: Path) -> None:

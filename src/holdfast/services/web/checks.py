@@ -68,9 +68,13 @@ class Check:
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()
 
-    def end(self, report: Report | None, cut: str = "") -> None:
-        self.cut, self.ended = cut, True
+    def come_to(self, report: Report | None, cut: str = "") -> None:
+        self.cut = cut
         self.grow(None if report is None else lambda: report)
+
+    def end(self) -> None:
+        self.ended = True
+        self.grow(None)
 
     async def grown(self, version: int, *, timeout: float) -> None:
         """Return when more is known than at `version`, or after `timeout` seconds."""
@@ -131,9 +135,12 @@ class Checks:
             async with self._turn:
                 check.at = self._now()
                 await self._looked(check)
+            # Before it is told that it has ended: who looks then finds it in the history
             await self._remember(check)
+            check.end()
         except asyncio.CancelledError:
-            check.end(None, "the page was shut down")
+            check.come_to(None, "the page was shut down")
+            check.end()
             raise
         finally:
             loop = asyncio.get_running_loop()
@@ -142,14 +149,14 @@ class Checks:
     async def _looked(self, check: Check) -> None:
         try:
             async with asyncio.timeout(self._bounds.deadline):
-                check.end(await self._look(check.target, check.at, check.grow))
+                check.come_to(await self._look(check.target, check.at, check.grow))
         except TimeoutError:
-            check.end(None, f"not everything was looked at within {self._bounds.deadline:g} s")
+            check.come_to(None, f"not everything was looked at within {self._bounds.deadline:g} s")
         except HoldfastError as error:
-            check.end(None, error.message)
+            check.come_to(None, error.message)
         except Exception:
             _log.exception("a bug: the check of %s ended", check.host)
-            check.end(None, "the check failed; the log of the page says why")
+            check.come_to(None, "the check failed; the log of the page says why")
 
     async def _remember(self, check: Check) -> None:
         try:
