@@ -106,7 +106,7 @@ def _location(report: Report, place: Place | None) -> JSON:
     physical: JSON = {"artifactLocation": {"uri": uri_of(report.target)}}
     if place is not None:
         physical = {
-            "artifactLocation": {"uri": quote(place.file.replace("\\", "/"), safe="/._-~")},
+            "artifactLocation": {"uri": _file_uri(place.file)},
             "region": {"startLine": place.line},
         }
     name = harmless(report.target)
@@ -114,6 +114,12 @@ def _location(report: Report, place: Place | None) -> JSON:
         "physicalLocation": physical,
         "logicalLocations": [{"name": name, "fullyQualifiedName": name, "kind": "resource"}],
     }
+
+
+def _file_uri(path: str) -> str:
+    """Relative as it was written, which is what a review looks up; absolute as file: (RFC 8089)."""
+    quoted = quote(path, safe="/._-~")
+    return f"file://{quoted}" if path.startswith("/") else quoted
 
 
 def uri_of(target: str) -> str:

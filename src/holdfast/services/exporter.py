@@ -1,8 +1,8 @@
 """The exporter: a check of the target that a scrape names, as metrics.
 
 Laws: a scrape is answered before Prometheus gives up on it, with what was seen until then; so many
-probes run and so many wait, no more; who goes away ends their probe; nothing that is asked for
-makes a label of the exporter's own metrics. Prometheus, "Understanding and using the multi-target
+probes run and so many wait, no more; nothing that is asked for makes a label of the exporter's own
+metrics. Prometheus, "Understanding and using the multi-target
 exporter pattern"; its header X-Prometheus-Scrape-Timeout-Seconds.
 """
 

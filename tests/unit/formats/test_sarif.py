@@ -80,6 +80,9 @@ def test_a_finding_keeps_its_fingerprint_and_another_target_has_its_own() -> Non
 
 def test_the_line_of_the_list_is_the_place_where_there_is_one() -> None:
     places = {"missing.example.com": Place("ops/my hosts.txt", 7)}
+    absolute = log(a_missing(), places={"missing.example.com": Place("/etc/hosts.txt", 1)})
+    assert breaches(absolute) == []
+    assert '"file:///etc/hosts.txt"' in json.dumps(absolute)
     results = log(a_missing(), a_revoked(), places=places)["runs"][0]["results"]
     physical = {
         r["locations"][0]["logicalLocations"][0]["name"]: r["locations"][0]["physicalLocation"]
