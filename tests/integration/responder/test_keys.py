@@ -102,6 +102,7 @@ def test_r15_three_cas_with_keys_in_a_token_a_file_and_a_credential(
         assert not is_good(answer(url, first.certificate), second.certificate)
 
 
+@pytest.mark.slow
 def test_r15_r30_a_signer_renewed_by_the_timer_is_taken_up_without_a_restart(
     tmp_path: Path,
 ) -> None:
