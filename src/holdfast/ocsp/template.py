@@ -119,7 +119,14 @@ class Moment:
     def respond(self, serial: bytes, certificate_status: bytes, extensions: bytes = b"") -> bytes:
         """A signed response: `serial` is the content of its INTEGER, `certificate_status` DER,
         `extensions` what `encode_extensions(1, ...)` makes of the response's, such as a nonce."""
-        return self.shelved(serial, certificate_status, extensions)[0]
+        shape = len(serial), certificate_status, len(extensions)
+        parts = self._parts.get(shape) or self._made(shape)
+        tbs = serial.join(parts[0]) + extensions
+        template = self.template
+        signature = template.sign(tbs)
+        lengths = len(tbs), len(signature)
+        before, between = self._envelope.get(lengths) or template.envelope(*lengths)
+        return b"".join((before, tbs, between, signature, template.end))
 
     def shelved(
         self, serial: bytes, certificate_status: bytes, extensions: bytes = b""

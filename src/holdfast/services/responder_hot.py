@@ -123,13 +123,21 @@ class HotReplies:
 
     def _made(self, mount: Mount, data: bytes, key: bytes, method: str, peer: str) -> Rest | None:
         """`key`: to keep it under, the whole request line of a GET."""
-        held = mount.held_now(data, self._epoch)
+        held = None if mount.shelf is None else mount.held_now(data, self._epoch)
         if held is not None:
             (der, this_update, next_update), said = held
             max_age = max_age_of(next_update, self._epoch, self._max_age)
             made = *cacheable(der, this_update, next_update, max_age), self._at[said]
             self._keep(key, made, next_update if max_age == self._max_age else 0)
             return made
+        signed = mount.signed_now(data)
+        if signed is not None:
+            der, this_update, next_update, said, nonced = signed
+            self._row[self._live] += 1
+            if nonced:
+                return b"", uncacheable(der), self._at[said]
+            max_age = max_age_of(next_update, self._epoch, self._max_age)
+            return *cacheable(der, this_update, next_update, max_age), self._at[said]
         given = mount.answer_now(data)
         return None if given is None else self._rest(given, method, peer)
 

@@ -10,14 +10,19 @@ from holdfast.seams import HeldAnswer
 
 AnswerNow = Callable[[bytes], Answer | None]
 
+SignedNow = Callable[[bytes], tuple[bytes, int, int, str, bool] | None]
+"""An answer in octets, its thisUpdate and nextUpdate as epoch seconds, the certificate_status that
+it tells, and whether it is nonced."""
+
 
 class Answering(Protocol):
     """What gives the answers: the DER of a request in, an `Answer` out, never an exception that a
     caller is meant to catch.
 
     One that can often answer without waiting has `answer_now(data)` too: synchronous, never
-    blocking, None when `answer_bytes` has to be asked. One that has answers lying ready is
-    `Shelved`.
+    blocking, None when `answer_bytes` has to be asked; and `signed_now(data)` where most requests
+    are answered in octets (`SignedNow`), None when `answer_now` has to be asked. One that has
+    answers lying ready is `Shelved`.
     """
 
     def answer_bytes(self, data: bytes, /) -> Awaitable[Answer]: ...
@@ -53,6 +58,8 @@ class Mount:
         self.live = answering if self.shelf is None else self.shelf.live
         now: AnswerNow | None = getattr(self.live, "answer_now", None)
         self.answer_now = now or _never
+        signed: SignedNow | None = getattr(self.live, "signed_now", None)
+        self.signed_now = signed or _never
         self.held_now = _nothing if self.shelf is None else self.shelf.held_now
 
     def owns(self, path: bytes) -> bool:

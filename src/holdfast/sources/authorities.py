@@ -14,6 +14,7 @@ from holdfast.ocsp.certid import HASH_OIDS, CertID, issuer_hashes
 from holdfast.ocsp.statuses import ResponseStatus
 from holdfast.pki.certificate import Certificate
 from holdfast.plan.answering import Answer, read_request, refusal
+from holdfast.sources.quick_signing import Signed
 
 
 class Answering(Protocol):
@@ -43,6 +44,14 @@ class Authorities:
         if isinstance(found, Answer):
             return found
         now: Callable[[bytes], Answer | None] | None = getattr(found, "answer_now", None)
+        return None if now is None else now(data)
+
+    def signed_now(self, data: bytes, /) -> Signed | None:
+        """See `services.responder_mounts.SignedNow`."""
+        found = self._of(data)
+        if isinstance(found, Answer):
+            return None
+        now: Callable[[bytes], Signed | None] | None = getattr(found, "signed_now", None)
         return None if now is None else now(data)
 
     async def answer_bytes(self, data: bytes, /) -> Answer:

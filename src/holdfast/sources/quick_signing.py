@@ -1,8 +1,9 @@
 """Answers to plain requests, put together from parts: what most clients ask, as fast as the key.
 
 Plain is a request about one certificate of the CA with at most a nonce; its shape (all of it but
-serial and nonce) is learned when the general reader has read one. Law: the answer is octet for
-octet what `plan.answering.answer` gives, or there is none here (`test_quick_signing.py`).
+serial and nonce) is learned when the general reader has read one. An answer is signed from octets
+to octets; what else an `Answer` tells is put to it where somebody asks (`QuickSigning.told`). Law:
+both are what `plan.answering.answer` gives, or there is none here (`test_quick_signing.py`).
 """
 
 from __future__ import annotations
@@ -40,6 +41,10 @@ class Shape(NamedTuple):
     kind: tuple[str, bool]
 
 
+Parts = tuple[Shape, bytes, bytes]
+"""What a plain request asks: the octets of the serial, as in its INTEGER, and the nonce."""
+
+
 class Plain(NamedTuple):
     """What a plain request asks. `octets`: the serial's, as in its INTEGER."""
 
@@ -47,6 +52,11 @@ class Plain(NamedTuple):
     octets: bytes
     serial: int
     nonce: bytes
+
+
+Signed = tuple[bytes, int, int, str, bool]
+"""An answer, its thisUpdate and nextUpdate as epoch seconds, the certificate_status that it tells,
+and whether it is nonced."""
 
 
 class QuickSigning:
@@ -65,11 +75,20 @@ class QuickSigning:
         self._signer: Signer | None = None
         self._since = self._until = _NEVER
         self._window: tuple[datetime, datetime] = _NEVER, _NEVER
+        self._begins = self._ends = 0  # the same as epoch seconds
         self._templates: dict[tuple[str, bool], Template] = {}
         self._moments: dict[tuple[str, bool], Moment] = {}
 
     def read(self, data: bytes) -> Plain | None:
         """What `data` asks, when its shape is known."""
+        parts = self.parts(data)
+        if parts is None:
+            return None
+        shape, octets, nonce = parts
+        return Plain(shape, octets, int.from_bytes(octets, "big"), nonce)
+
+    def parts(self, data: bytes) -> Parts | None:
+        """The same without the serial's value."""
         for split in self._splits:
             shape = self._shapes.get(data[:split])
             if shape is None:
@@ -83,7 +102,7 @@ class QuickSigning:
             first = octets[0]
             if first >= 0x80 or (first == 0 and (len(octets) == 1 or octets[1] < 0x80)):
                 return None  # zero, negative or not DER: not plain
-            return Plain(shape, octets, int.from_bytes(octets, "big"), data[nonce_at:])
+            return shape, octets, data[nonce_at:]
         return None
 
     def learn(self, data: bytes, request: Request) -> None:
@@ -114,33 +133,44 @@ class QuickSigning:
         if split not in self._splits:
             self._splits.append(split)
 
-    def answer(
-        self, plain: Plain, entry: LedgerEntry | None, signer: Signer, at: datetime
-    ) -> Answer | None:
-        """The answer to `plain`, about which the ledger says `entry`, signed by `signer`, which is
-        fit to sign at `at`; None: there is more to it, ask in general."""
+    def sign(
+        self, asked: Parts, entry: LedgerEntry | None, signer: Signer, at: datetime
+    ) -> Signed | None:
+        """The answer to what is `asked`, about which the ledger says `entry`, signed by
+        `signer`, which is fit to sign at `at`; None: there is more to it, ask in general."""
         if entry is None:
             return None
-        certificate_status: CertificateStatus = GOOD
-        encoded = _GOOD
+        said, encoded = "good", _GOOD
         if entry.revoked_at is not None:
             if self._rules.tell:
                 return None
-            certificate_status = Revoked(entry.revoked_at, entry.reason)
-            encoded = encode_certificate_status(certificate_status)
+            said = "revoked"
+            encoded = encode_certificate_status(Revoked(entry.revoked_at, entry.reason))
         if signer is not self._signer or not self._since <= at < self._until:
             self._begin(signer, at)
-        this_update, next_update = self._window
-        if next_update <= this_update:
+        if self._ends <= self._begins:
             return None
-        shape, octets, serial, nonce = plain
+        shape, octets, nonce = asked
         moment = self._moments.get(shape.kind) or self._moment(shape.kind)
-        nonced = self._echoed and nonce != b""
-        extensions = shape.nonce + nonce if nonced else b""
-        name, name_hash, key_hash, _, null = shape.certid
-        certid = CertID(name, name_hash, key_hash, serial, null)
+        if nonce and self._echoed:
+            der = moment.respond(octets, encoded, shape.nonce + nonce)
+            return der, self._begins, self._ends, said, True
+        return moment.respond(octets, encoded), self._begins, self._ends, said, False
+
+    def told(self, plain: Plain, entry: LedgerEntry, signed: Signed, at: datetime) -> Answer:
+        """`signed`, which `sign` made of these at `at`, with all that it tells."""
+        der, begins, ends, _, nonced = signed
+        this_update, next_update = self._window
+        if (begins, ends) != (self._begins, self._ends):  # of another second
+            this_update = datetime.fromtimestamp(begins, UTC)
+            next_update = datetime.fromtimestamp(ends, UTC)
+        name, name_hash, key_hash, _, null = plain.shape.certid
+        certid = CertID(name, name_hash, key_hash, plain.serial, null)
+        certificate_status: CertificateStatus = GOOD
+        if entry.revoked_at is not None:
+            certificate_status = Revoked(entry.revoked_at, entry.reason)
         return Answer(
-            moment.respond(octets, encoded, extensions),
+            der,
             ResponseStatus.successful,
             this_update,
             next_update,
@@ -157,7 +187,8 @@ class QuickSigning:
             self._signer = signer
         self._since = at.replace(microsecond=0)
         self._until = self._since + _SECOND
-        self._window = window(signer, rules=self._rules, at=at)
+        self._window = this_update, next_update = window(signer, rules=self._rules, at=at)
+        self._begins, self._ends = int(this_update.timestamp()), int(next_update.timestamp())
         self._moments.clear()
 
     def _moment(self, kind: tuple[str, bool]) -> Moment:

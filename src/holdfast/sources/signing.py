@@ -7,7 +7,7 @@ a ledger that cannot be read is never good.
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from typing import NamedTuple
 
@@ -20,7 +20,7 @@ from holdfast.ocsp.statuses import GOOD, CertificateStatus, ResponseStatus, Revo
 from holdfast.plan.answering import Answer, Detail, Rules, answer, read_request, refusal
 from holdfast.plan.choosing import choose
 from holdfast.seams import Clock, Ledger, LedgerEntry, Waits, entry_at_once
-from holdfast.sources.quick_signing import QuickSigning
+from holdfast.sources.quick_signing import Parts, Plain, QuickSigning, Signed
 from holdfast.sources.signer_pool import BoundedPool
 from holdfast.sources.signers import Choice, Signers
 
@@ -34,13 +34,15 @@ Word = tuple[LedgerEntry | None, ...]
 
 
 class _Held(NamedTuple):
-    """An answer that may be given again while the ledger's word is `word`."""
+    """An answer that may be given again while the ledger's word is `word`. One to a plain request
+    is kept as `signed`, from which an `Answer` is made when one is wanted."""
 
-    answer: Answer
+    answer: Answer | None
     serials: tuple[int, ...]
     word: Word
     since: datetime
     until: datetime
+    signed: Signed | None = None
 
 
 class Signing:
@@ -74,6 +76,7 @@ class Signing:
         self._pool = pool
         self._readers = BoundedPool("the ledger", threads=LEDGER_THREADS)
         self._choice: Choice | None = None
+        self._blocking = True  # the signer chosen waits for another machine
         self._generation = -1
         self._given: dict[bytes, _Held] = {}
         self._quick = QuickSigning(self._rules)
@@ -114,7 +117,6 @@ class Signing:
         """
         at = self._clock.now()
         choice = self._chosen(at)  # first: what another signed before is then forgotten
-        signer = choice.signer
         try:
             plain = self._quick.read(data)
             if plain is not None:
@@ -123,28 +125,72 @@ class Signing:
                     return None
                 held = self._given.get(data)
                 if held is not None and held.since <= at < held.until and held.word == (entry,):
-                    return held.answer
-                if signer.blocking:
+                    return self._again(held, plain)
+                if self._blocking:
                     return None
-                given = None
-                if not choice.objection:
-                    given = self._quick.answer(plain, entry, signer, at)
-                if given is not None:
-                    if self._audit is not None:
-                        self._audit(given, signer)
-                    if self._keep and not plain.nonce:
-                        self._keep_it(given, data, (plain.serial,), (entry,))
-                    return given
+                asked = plain.shape, plain.octets, plain.nonce
+                signed = self._quickly(data, asked, entry, at)
+                if signed is not None and entry is not None:
+                    return self._quick.told(plain, entry, signed, at)
             return None if self._ledger.blocking else self._general(data, choice, at)
         except StoreError as error:
             return refusal(ResponseStatus.tryLater, error.message)
+
+    def signed_now(self, data: bytes, /) -> Signed | None:
+        """The same in octets, as a plain request alone is answered: most are, and making an
+        `Answer` costs as much as all else beside the signature. None: ask `answer_now`."""
+        asked = self._quick.parts(data)
+        if asked is None:
+            return None
+        at = self._clock.now()
+        self._chosen(at)
+        try:
+            entry = self._entry_now(int.from_bytes(asked[1], "big"))
+        except StoreError:
+            return None  # told by `answer_now`
+        if entry is Waits.WAITS or self._blocking:
+            return None
+        if self._keep and not asked[2]:
+            held = self._given.get(data)
+            if held is not None and held.since <= at < held.until and held.word == (entry,):
+                return held.signed
+        return self._quickly(data, asked, entry, at)
+
+    def _quickly(
+        self, data: bytes, asked: Parts, entry: LedgerEntry | None, at: datetime
+    ) -> Signed | None:
+        """Signed, noted, and kept when it may be given again; None: not by the quick way."""
+        choice = self._choice
+        if choice is None or choice.objection:
+            return None
+        signed = self._quick.sign(asked, entry, choice.signer, at)
+        if signed is None or entry is None:
+            return None
+        if self._audit is not None:
+            shape, octets, nonce = asked
+            plain = Plain(shape, octets, entry.serial, nonce)
+            self._audit(self._quick.told(plain, entry, signed, at), choice.signer)
+        if self._keep and not asked[2]:
+            _, begins, ends, _, _ = signed
+            until = at + timedelta(seconds=ends - begins) / 100
+            self._hold(data, _Held(None, (entry.serial,), (entry,), at, until, signed))
+        return signed
+
+    def _again(self, held: _Held, plain: Plain | None) -> Answer | None:
+        """None: what was plain once is no longer known to be."""
+        entry = held.word[0]
+        if held.signed is None or entry is None or plain is None:
+            return held.answer
+        return self._quick.told(plain, entry, held.signed, held.since)
 
     def _general(self, data: bytes, choice: Choice, at: datetime) -> Answer | None:
         """The same of whatever is not plain."""
         held = self._given.get(data)
         fresh = held is not None and held.since <= at < held.until
         if held is not None and fresh and self._word(held.serials) == held.word:
-            return held.answer
+            given = self._again(held, self._quick.read(data))
+            if given is not None:
+                return given
         if choice.signer.blocking and len(choice.able) == 1:
             return None
         request = read_request(data)
@@ -188,7 +234,9 @@ class Signing:
         signer = _preferred(self._chosen(at), request, at)
         held = self._given.get(data)
         if held is not None and held.since <= at < held.until and held.word == word:
-            return held.answer
+            given = self._again(held, self._quick.read(data))
+            if given is not None:
+                return given
         entries = dict(zip(certids, word, strict=True))
         if not signer.blocking:
             given = self._sign(request, entries, signer, at)
@@ -210,6 +258,7 @@ class Signing:
         ):
             self._generation = self.signers.generation
             choice = self._choice = self.signers.choose(at, self._rules.validity)
+            self._blocking = choice.signer.blocking
             self._given.clear()  # a signer that was taken away is heard no more
         return choice
 
@@ -257,9 +306,12 @@ class Signing:
         made, begin, end = given.made_at, given.this_update, given.next_update
         if made is None or begin is None or end is None:
             return
+        self._hold(data, _Held(given, serials, word, made, made + (end - begin) / 100))
+
+    def _hold(self, data: bytes, held: _Held) -> None:
         if len(self._given) >= self._keep:
             self._given.clear()
-        self._given[data] = _Held(given, serials, word, made, made + (end - begin) / 100)
+        self._given[data] = held
 
 
 def _preferred(choice: Choice, request: Request, at: datetime) -> Signer:

@@ -51,6 +51,17 @@ class Live:
         return self.given
 
 
+class InOctets(Live):
+    """The same in octets, as far as there is one to a plain request."""
+
+    def signed_now(self, _: bytes, /) -> tuple[bytes, int, int, str, bool] | None:
+        given = self.given
+        if given is None or given.this_update is None or given.next_update is None:
+            return None
+        begins, ends = (int(time.timestamp()) for time in (given.this_update, given.next_update))
+        return given.der, begins, ends, "good", given.nonced
+
+
 class Shelf:
     """A `Shelved` whose answers are set by hand."""
 
@@ -97,6 +108,10 @@ def general(made: Responder, method: str, target: bytes, body: bytes = b"") -> R
         Live(LIVE._replace(nonced=True)),
         Live(refusal(ResponseStatus.tryLater, "busy")),
         Live(LIVE._replace(next_update=START + timedelta(seconds=90))),
+        InOctets(),
+        InOctets(LIVE._replace(nonced=True)),
+        InOctets(refusal(ResponseStatus.tryLater, "busy")),
+        InOctets(LIVE._replace(next_update=START + timedelta(seconds=90))),
     ],
 )
 def test_both_ways_say_the_same(answering: object) -> None:
@@ -147,6 +162,9 @@ def test_max_age_stays_true_to_the_second() -> None:
 
 def test_what_is_live_is_never_kept() -> None:
     live = Live()
+    octets = InOctets()
+    assert responder(octets).hot.get(LINE, "::1") is not None
+    assert octets.asked == []  # it had no need of an `Answer`
     made = responder(live)
     for _ in range(3):
         made.hot.get(LINE, "::1")
