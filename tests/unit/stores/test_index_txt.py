@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import os
 import subprocess
-from datetime import UTC, datetime
+import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from holdfast.errors import StoreError
 from holdfast.ocsp.statuses import RevocationReason
-from holdfast.seams import LedgerEntry
-from holdfast.stores.index_txt import ATTRIBUTES, IndexTxt, read_index, write_index
+from holdfast.seams import LedgerEntry, Waits
+from holdfast.stores.index_txt import ATTRIBUTES, BURST, IndexTxt, read_index, write_index
 from support.pki import AT, a_root, written
 
 END = "301231235959Z"
@@ -152,6 +153,28 @@ def test_it_is_read_again_when_it_changes(tmp_path: Path) -> None:
         ledger.entry(2)
     path.write_text(GOOD)
     assert ledger.entry(1) is not None
+
+
+def test_a_crowd_is_answered_from_one_look_and_a_change_is_seen_after_it(tmp_path: Path) -> None:
+    """R32: a millisecond of questions is one look; nobody who asks later is told the old."""
+    index = tmp_path / "index.txt"
+    index.write_bytes(GOOD.encode())
+    rested = (AT - timedelta(days=1)).timestamp()
+    os.utime(index, (rested, rested))
+    ledger = IndexTxt(index)
+    ledger.entry(1)
+    for _ in range(100):
+        found = ledger.entry_now(1)
+        assert isinstance(found, LedgerEntry)
+        assert found.revoked_at is None
+    new = tmp_path / "new"
+    new.write_bytes(f"R\t{END}\t260102030405Z\t01\tunknown\t/CN=a\n".encode())
+    new.rename(index)
+    until = time.monotonic() + 2 * BURST
+    while time.monotonic() < until:
+        ledger.entry_now(1)
+    found = ledger.entry_now(1)
+    assert found is Waits.WAITS or (isinstance(found, LedgerEntry) and found.revoked_at)
 
 
 def test_a_spoiled_file_is_not_answered_from(tmp_path: Path) -> None:
