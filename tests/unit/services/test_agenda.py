@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from holdfast.services.agenda import Agenda
+from holdfast.services.agenda import REPLACED_AT_ONCE, Agenda
 from support.pki import AT
 
 MINUTE = timedelta(minutes=1)
@@ -45,3 +45,19 @@ def test_k23_everything_is_looked_at_when_the_clock_was_set() -> None:
     agenda.put("b", AT + 600 * MINUTE)
     agenda.everything_at(AT)
     assert sorted(agenda.due(AT)) == ["a", "b"]
+
+
+def test_one_look_passes_over_a_bounded_number_of_instants_that_were_put_off() -> None:
+    """K26: a hundred thousand of them in one hour are not one planning step."""
+    agenda = Agenda()
+    many = 10 * REPLACED_AT_ONCE
+    for number in range(many):
+        agenda.put(f"{number}", AT)
+        agenda.put(f"{number}", AT + MINUTE)
+    looks = 0
+    while agenda.next == AT:  # of one that was put off: looked at early, for nothing
+        assert agenda.due(AT, 16) == []
+        looks += 1
+    assert 4 < looks <= 10
+    assert agenda.next == AT + MINUTE
+    assert len(agenda.due(AT + MINUTE)) == many
