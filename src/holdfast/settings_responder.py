@@ -20,9 +20,14 @@ if TYPE_CHECKING:
     from holdfast.plan.webpki import Practice
 
 Count = Annotated[int, Meta(ge=0, le=1_000_000)]
+Sessions = Annotated[
+    Annotated[int, Meta(ge=1, le=256)],
+    Meta(description="of a token's key, a worker: so many sign at once"),
+]
 Wrong = Callable[[tuple[Step, ...], str, str], OperatorError]
 HashName = Literal["sha1", "sha256", "sha384", "sha512"]
 
+SESSIONS = 4  # of a token, a worker
 NO_PATHS = ("pkcs11:", "credential:")
 LEDGERS = ("index", "ledger", "crls", "responses")
 # What only who signs can do, and its default: passed over in silence it would be believed to hold.
@@ -60,6 +65,7 @@ class ResponderSigner(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     passphrase_file: Annotated[
         str, Meta(description="whose first line opens key or is a PIN; or credential:NAME")
     ] = ""
+    sessions: Sessions = SESSIONS
 
 
 class ResponderCA(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -83,6 +89,7 @@ class ResponderCA(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     passphrase_file: Annotated[
         str, Meta(description="whose first line opens key or is a PIN; or credential:NAME")
     ] = ""
+    sessions: Sessions = SESSIONS
     index: Annotated[str, Meta(description="ledger: the index.txt of `openssl ca`")] = ""
     ledger: Annotated[
         str, Meta(description="ledger: ours, a path, sqlite:/// or postgresql://")
@@ -307,6 +314,7 @@ def _fitting(ca: ResponderCA, path: tuple[Step, ...], wrong: Wrong) -> None:
     if ca.signers and ca.key:
         hint = "leave key out: each of signers has its own"
         raise wrong((*path, "key"), "key: of the CA itself, beside signers", hint)
+    _of_tokens(ca, path, wrong)
     if not ca.hashes or len(set(ca.hashes)) != len(ca.hashes):
         raise wrong((*path, "hashes"), "hashes: each once, and at least one", 'write ["sha1"]')
     if (ca.signed_requests == "ignored") is bool(ca.requestors):
@@ -316,6 +324,15 @@ def _fitting(ca: ResponderCA, path: tuple[Step, ...], wrong: Wrong) -> None:
     if ca.compromised is not None and ca.compromised.tzinfo is None:
         hint = "write it in UTC, as 2026-03-01T12:00:00Z"
         raise wrong((*path, "compromised"), "compromised: without a time zone", hint)
+
+
+def _of_tokens(ca: ResponderCA, path: tuple[Step, ...], wrong: Wrong) -> None:
+    places: list[tuple[tuple[Step, ...], ResponderCA | ResponderSigner]] = [(path, ca)]
+    places += [((*path, "signers", number), one) for number, one in enumerate(ca.signers)]
+    for where, one in places:
+        if one.sessions != SESSIONS and not one.key.startswith("pkcs11:"):
+            hint = "leave sessions out: a key in a file is used by each worker, and needs none"
+            raise wrong((*where, "sessions"), "sessions: without a pkcs11: key beside it", hint)
 
 
 def _prefixed(ca: ResponderCA, path: tuple[Step, ...], wrong: Wrong) -> None:
@@ -337,7 +354,10 @@ def placed_responder(table: ResponderTable, placed: Callable[[str], str]) -> Res
     def one(ca: ResponderCA) -> ResponderCA:
         if ca.signer:
             alone = ResponderSigner(
-                certificate=ca.signer, key=ca.key, passphrase_file=ca.passphrase_file
+                certificate=ca.signer,
+                key=ca.key,
+                passphrase_file=ca.passphrase_file,
+                sessions=ca.sessions,
             )
             ca = structs.replace(ca, signer="", signers=[alone], key="", passphrase_file="")
         files = ("certificate", "index", "ledger_query", "responses", "store")

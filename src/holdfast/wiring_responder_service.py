@@ -209,7 +209,7 @@ def _given(ca: ResponderCA) -> GivenCA:
         name=ca.name or common_name(certificate),
         certificate=certificate,
         prefix=ca.prefix,
-        places=() if ca.responses else _signer_places(ca),
+        places=() if ca.responses else signer_places(ca),
         rules=rules_of(ca),
         profile=ca.profile,
         index=ca.index or None,
@@ -230,13 +230,14 @@ def _lists(ca: ResponderCA, places: Sequence[str]) -> Lists | None:
     return Lists(tuple(places), tuple(map(_file, ca.crl_issuers)), ca.crl_unlisted)
 
 
-def _signer_places(ca: ResponderCA) -> tuple[SignerPlace, ...]:
+def signer_places(ca: ResponderCA) -> tuple[SignerPlace, ...]:
     several: Sequence[ResponderSigner | ResponderCA] = ca.signers or [ca]
     return tuple(
         SignerPlace(
             certificate=one.certificate,
             key=one.key,
             passphrase=one.passphrase_file,
+            sessions=one.sessions,
             responder=ca.responder_id,
             pss=ca.pss,
         )

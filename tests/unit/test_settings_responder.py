@@ -12,6 +12,7 @@ from holdfast.settings import Settings, read_settings
 from holdfast.settings_responder import practice_of
 from holdfast.settings_shown import show_settings
 from holdfast.toml_places import place_of
+from holdfast.wiring_responder_service import signer_places
 
 WHOLE = """\
 [responder]
@@ -39,6 +40,7 @@ certificate = "old.pem"
 certificate = "new.pem"
 key = "pkcs11:token=ocsp;object=new"
 passphrase_file = "pin"
+sessions = 9
 
 [[responder.ca]]
 certificate = "/etc/ca2.pem"
@@ -74,6 +76,7 @@ def test_everything_with_paths_from_the_file(tmp_path: Path) -> None:
     ]
     assert one.signers[1].key == "pkcs11:token=ocsp;object=new", "a URI is no path"
     assert one.signers[1].passphrase_file == str(tmp_path / "pin")
+    assert [signer.sessions for signer in one.signers] == [4, 9]
     assert (two.certificate, two.ledger) == ("/etc/ca2.pem", "postgresql://db/pki")
     assert (two.backdate, two.validity) == (timedelta(hours=1), timedelta(hours=12))
 
@@ -86,6 +89,21 @@ def test_the_one_signer_is_the_only_one_of_signers(tmp_path: Path) -> None:
         f'{INDEX}signers = [{{ certificate = "s.pem", key = "s.key", passphrase_file = "pin" }}]\n',
     )
     assert one.responder == several.responder
+
+
+def test_the_sessions_of_a_token_reach_it(tmp_path: Path) -> None:
+    """R34: from each place where a key may stand; beside a file they would do nothing."""
+    token = 'key = "pkcs11:object=a"\nsessions = 7\n'
+    for text in (
+        f'{INDEX}signer = "s.pem"\n{token}',
+        f"{INDEX}{token}",
+        f'{INDEX}[[responder.ca.signers]]\ncertificate = "s.pem"\n{token}',
+    ):
+        (place,) = signer_places(read(tmp_path, text).responder.ca[0])
+        assert place.sessions == 7
+        with pytest.raises(OperatorError, match="sessions: without a pkcs11: key") as caught:
+            read(tmp_path, text.replace("pkcs11:object=a", "s.key"))
+        assert "leave sessions out" in caught.value.hint
 
 
 def test_what_is_shown_is_read_again(tmp_path: Path) -> None:
