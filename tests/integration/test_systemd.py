@@ -266,7 +266,7 @@ def test_both_services_are_the_same_user_with_the_same_state() -> None:
 
 
 def test_the_responder_and_what_fills_its_stores_are_one_user_who_is_not_the_keeper() -> None:
-    """The store's readers write beside it too; whoever reads the signer's key answers for the CA."""
+    """Readers of the store write beside it too; who reads the signer's key answers for the CA."""
     answers, fills = (unit(name)["Service"] for name in RESPONDER)
     same = ("User", "Group", "StateDirectory", "StateDirectoryMode", "UMask")
     assert {key: answers[key] for key in same} == {key: fills[key] for key in same}
