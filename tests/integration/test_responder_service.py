@@ -325,6 +325,7 @@ def test_on_sockets_that_systemd_gave(service: Service) -> None:
     with heard(command, ear, cwd=service.folder) as child:
         soon(lambda: service.asked("one", f"http://127.0.0.1:{ocsp}/") == "good")
         ear.until("READY")
+        assert "EXTEND_TIMEOUT_USEC" in ear.heard[0], "a large ledger takes long to read"
         assert got(f"http://127.0.0.1:{status}/healthz") == (200, b"ok\n")
         child.send_signal(signal.SIGTERM)
         ear.until("STOPPING")

@@ -134,6 +134,11 @@ SECONDS = Seconds()
 def read_input(path: str, *, limit: int = MAX_INPUT) -> Input:
     """Read the file at `path` (`-`: stdin), at most `limit` bytes; a FIFO that nobody writes to
     is empty."""
+    if path.startswith("pkcs11:"):
+        raise OperatorError(
+            "a key in a token is given in the settings, not by an option",
+            hint='key = "pkcs11:..." in [[responder.ca]], and -c with that file',
+        )
     if path != "-":
         from holdfast.net.files import read_bounded
 

@@ -16,6 +16,7 @@ import selectors
 import signal
 import time
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 from types import FrameType
 
 from holdfast.errors import HoldfastError, OperatorError
@@ -24,7 +25,7 @@ from holdfast.net.sockets import Bound, Place, bind
 from holdfast.services.responder_tally import Tallies
 from holdfast.services.worker import READY, Plan, Worker, run_worker, why_not
 
-START_WITHIN = 60.0  # seconds for a worker to be ready
+START_WITHIN = 300.0  # seconds for a worker to be ready; to read ten million lines takes 40 alone
 AGAIN_AFTER = 0.1  # seconds until a worker that died is started again; doubled when it dies young
 AGAIN_AT_MOST = 5.0
 YOUNG = 10.0  # seconds
@@ -209,6 +210,9 @@ class Workers:
         generation = Generation(plan, bound)
         self._generations.append(generation)
         self._coming, self._coming_until = generation, time.monotonic() + self._start_within
+        if self._current is None:
+            within = timedelta(seconds=self._start_within)
+            self._notify.starting("workers read what they answer from", within=within)
         gc.freeze()  # what is here is not copied by the workers' collections
         for number in range(plan.workers):
             self._fork(generation, number)
