@@ -18,8 +18,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from holdfast.errors import HoldfastError, OperatorError
-from holdfast.net.clock import SystemClock
-from holdfast.net.http_server import Limits, Reply, Request, Server
+from holdfast.net.answer_server import AnswerServer
+from holdfast.net.http_server import Reply, Request
 from holdfast.net.notify import Notify, given_sockets
 from holdfast.net.sockets import Bound, Place
 from holdfast.services.responder_tally import Tallies
@@ -27,6 +27,19 @@ from holdfast.services.worker import Plan, Served, Worker
 from holdfast.services.workers import Workers
 
 SETTINGS = Path(sys.argv[1])
+
+
+class NothingKnown:
+    """Nothing is answered before it is parsed."""
+
+    def tick(self, epoch: int, /) -> None:
+        pass
+
+    def get(self, line: bytes, peer: str, /) -> bytes | None:
+        return None
+
+    def post(self, line: bytes, body: bytes, peer: str, /) -> bytes | None:
+        return None
 
 
 def place(given: object) -> Place:
@@ -66,7 +79,7 @@ def read() -> Plan:
                     os.kill(os.getpid(), signal.SIGSEGV)
             return Reply(200, settings["text"].encode())
 
-        server = Server(handle, limits=Limits(), clock=SystemClock())  # type: ignore[arg-type]
+        server = AnswerServer(handle, NothingKnown())  # type: ignore[arg-type]
         return Served(servers={"": server})
 
     return Plan(

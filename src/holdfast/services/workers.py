@@ -318,6 +318,8 @@ class Workers:
         self._selector.register(worker_status, selectors.EVENT_READ, child)
 
     def _heard(self, child: Child) -> None:
+        if child.status < 0:
+            return  # buried since it was told that there is something to hear
         said = os.read(child.status, 4096)
         if not said:
             self._deaf(child)
