@@ -10,6 +10,7 @@ import pytest
 from holdfast.errors import OperatorError
 from holdfast.services.responder_metrics import METRICS
 from holdfast.settings import read_settings
+from support.responder_caches import NGINX_CONF, VCL
 
 GUIDES = sorted((Path(__file__).resolve().parents[2] / "docs" / "how-to").glob("responder*.md"))
 BLOCKS = [
@@ -43,3 +44,38 @@ def test_every_metric_of_the_guide_is_there() -> None:
     named = set(re.findall(r"holdfast_responder_[a-z_]+", guide))
     assert len(named) >= 7
     assert named <= set(METRICS)
+
+
+GUIDE = next(path for path in GUIDES if path.name == "responder.md").read_text()
+
+
+def fenced(kind: str) -> str:
+    (block,) = re.findall(rf"^```{kind}\n(.*?)^```", GUIDE, re.DOTALL | re.MULTILINE)
+    return str(block)
+
+
+def untried(block: str, proven: str) -> list[str]:
+    """The lines of `block` that the caches of the tests are not run with, but for addresses."""
+    known = {line.strip() for line in proven.replace("{{", "{").replace("}}", "}").splitlines()}
+    own = re.compile(r"(listen|proxy_cache_path|upstream|backend) |^[{}]?$")
+    return [
+        line
+        for line in map(str.strip, block.splitlines())
+        if line not in known | {"}"} and not own.match(line)
+    ]
+
+
+def test_the_caches_of_the_guide_are_those_of_the_tests() -> None:
+    """R21: tests/integration/responder/test_caches.py runs them."""
+    for kind, proven, least in (("nginx", NGINX_CONF, 8), ("vcl", VCL, 4)):
+        block = fenced(kind)
+        assert untried(block, proven) == []
+        assert len(block.splitlines()) > least
+        assert untried(block + "proxy_cache_use_stale error;\n", proven) != []
+    for needed in (
+        "merge_slashes off;",
+        "proxy_cache_revalidate on;",
+        "proxy_cache_key $request_uri;",
+    ):
+        assert needed in fenced("nginx")
+    assert "grace = 0s" in fenced("vcl")
