@@ -24,7 +24,7 @@ def asked(serial: int, issuer: object = CA, hash_algorithm: str = "sha1") -> byt
 
 
 @pytest.mark.parametrize("hash_algorithm", ["sha1", "sha256"])
-@pytest.mark.parametrize("issuer", [CA, OTHER])
+@pytest.mark.parametrize("issuer", [CA, OTHER], ids=["CA", "OTHER"])
 @pytest.mark.parametrize("length", range(1, 21))
 def test_plain_requests_are_recognised(hash_algorithm: str, issuer: object, length: int) -> None:
     serial = int.from_bytes(b"\x7f" + bytes(range(1, length)), "big")
@@ -50,6 +50,7 @@ def test_plain_requests_are_recognised(hash_algorithm: str, issuer: object, leng
         asked(0x1234)[:-2] + b"\x00\x34",  # not minimal: R5
         asked(0x1234)[:-2] + b"\xff\x34",  # negative
     ],
+    ids=range(13),
 )
 def test_everything_else_is_the_general_readers(data: bytes) -> None:
     assert QUICK.read(data) is None
