@@ -167,7 +167,7 @@ def test_exit_and_system_exit_keep_their_code() -> None:
         (["chek"], "did you mean 'check'?"),
         (["--nonsense"], "No such option"),
         (["verify", "--nonsense"], "No such option"),
-        (["exporter"], "there is no command 'exporter'"),
+        (["renewer"], "there is no command 'renewer'"),
     ],
 )
 def test_usage_errors_are_two_with_a_hint(words: list[str], says: str) -> None:
