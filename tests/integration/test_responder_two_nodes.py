@@ -9,7 +9,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -57,7 +57,8 @@ class Way:
     def cut(self) -> None:
         self._cut = True
         for one in self._open:
-            one.shutdown(socket.SHUT_RDWR)
+            with suppress(OSError):  # closed a moment ago by its other end
+                one.shutdown(socket.SHUT_RDWR)
         self._open = set()
 
     def mend(self) -> None:

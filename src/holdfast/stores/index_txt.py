@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import os
 import threading
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -98,7 +97,7 @@ class IndexTxt:
 
     def entry_now(self, serial: int, /) -> LedgerEntry | Waits | None:
         """See `seams.entry_at_once`: one look at the file for both."""
-        now = time.monotonic()
+        now = self._clock.monotonic()
         if now < self._rests_until:
             found = self._recent.get(serial)
             if found is not None:
