@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from holdfast.cli.params import DURATION, INPUT, json_option
+from holdfast.cli.given_ca import HASHES, ca_options, given_ca
+from holdfast.cli.params import DURATION, json_option
+from holdfast.cli.stderr_log import logging_to_stderr
 
 if TYPE_CHECKING:
     from holdfast.wiring_presign import Job
@@ -16,7 +18,6 @@ if TYPE_CHECKING:
 WITH_CONFIG = frozenset(
     {"config", "names", "ended", "anew", "processes", "max_size", "follow", "as_json"}
 )
-HASHES = ("sha1", "sha256", "sha384", "sha512")
 DELAY = timedelta(seconds=10)
 LEAST_DELAY = timedelta(seconds=1)
 
@@ -26,23 +27,7 @@ LEAST_DELAY = timedelta(seconds=1)
     "-c", "--config", type=click.Path(), help="Settings: every [[responder.ca]] with a store."
 )
 @click.option("--name", "names", multiple=True, help="With --config: only the CA of that name.")
-@click.option("--ca", type=INPUT, help="The CA's certificate (and perhaps key).")
-@click.option("--signer", type=INPUT, help="A delegated signer: certificate, and perhaps its key.")
-@click.option("--key", type=INPUT, help="The key of the signer, or of the CA.")
-@click.option("--key-passphrase-file", "passphrase", type=INPUT, help="Whose first line opens it.")
-@click.option("--index", type=click.Path(), help="The CA's index.txt.")
-@click.option(
-    "--ledger", metavar="URL", help="A ledger of ours: a path, sqlite:/// or postgresql://."
-)
-@click.option(
-    "--ledger-query",
-    type=INPUT,
-    help="How to ask the database of --ledger when it is another CA's: TOML with the query.",
-)
-@click.option("--crl", "crls", metavar="FILE|URL", multiple=True, help="A CRL of the CA, or more.")
-@click.option(
-    "--crl-issuer", "crl_issuers", type=INPUT, multiple=True, help="Who signs an indirect CRL."
-)
+@ca_options
 @click.option("--store", type=click.Path(dir_okay=False), help="The file to fill.")
 @click.option(
     "--hash",
@@ -53,28 +38,6 @@ LEAST_DELAY = timedelta(seconds=1)
     show_default="sha1",
     help="How the CertIDs of the answers are made; several go into each answer.",
 )
-@click.option(
-    "--validity",
-    type=DURATION,
-    default="12h",
-    show_default=True,
-    help="From thisUpdate to nextUpdate; never beyond the signer's own end.",
-)
-@click.option(
-    "--backdate",
-    type=DURATION,
-    default="0s",
-    show_default=True,
-    help="How far thisUpdate lies before now, for clients whose clocks are slow.",
-)
-@click.option(
-    "--responder-id",
-    type=click.Choice(["key", "name"]),
-    default="key",
-    show_default=True,
-    help="How answers name their signer.",
-)
-@click.option("--pss", is_flag=True, help="Sign with RSA-PSS instead of PKCS#1 v1.5.")
 @click.option(
     "--ahead",
     type=DURATION,
@@ -137,7 +100,6 @@ def presign(
     from dataclasses import replace
 
     from holdfast.cli.presign_run import follow_all, once
-    from holdfast.cli.responder_run import logging_to_stderr
 
     if config is not None:
         _refuse_beside_config(ctx)
@@ -159,7 +121,6 @@ def _of_options(
     delay: timedelta | None,
     of_ca: dict[str, Any],
 ) -> Job:
-    from holdfast.cli.responder import given_ca
     from holdfast.errors import OperatorError
     from holdfast.wiring_presign import Job
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Coroutine, Mapping
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from holdfast.cli.params import HOST_PORT, HostPort, json_option
+from holdfast.cli.stderr_log import logging_to_stderr
 
 if TYPE_CHECKING:
     import asyncio
@@ -88,7 +88,7 @@ def proxy(*, config: str | None, as_json: bool, **given: Any) -> int:
 
     table = _table(config, given)
     stand = stand_of(table, on_event=_say)
-    with _logging_to_stderr():
+    with logging_to_stderr():
         _run(_serve(stand, table, as_json=as_json))
     return 0
 
@@ -246,24 +246,3 @@ def _quoted(value: object) -> str:
 
     text = str(value)
     return text if text and not set(text) & set(' "=\n') else json.dumps(text)
-
-
-@contextmanager
-def _logging_to_stderr() -> Iterator[None]:
-    """What happens is told on stderr, one line an event, in UTC."""
-    import logging
-    import time
-
-    handler = logging.StreamHandler()
-    shape = logging.Formatter("%(asctime)s %(message)s", "%Y-%m-%dT%H:%M:%SZ")
-    shape.converter = time.gmtime
-    handler.setFormatter(shape)
-    logger = logging.getLogger("holdfast")
-    before = logger.level
-    logger.addHandler(handler)
-    logger.setLevel(logging.INFO)
-    try:
-        yield
-    finally:
-        logger.removeHandler(handler)
-        logger.setLevel(before)

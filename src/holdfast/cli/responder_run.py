@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
+
+from holdfast.cli.stderr_log import logging_to_stderr
 
 if TYPE_CHECKING:
     from holdfast.net.sockets import Bound
@@ -164,28 +165,3 @@ def _told(found: list[tuple[str, list[Row]]], several: list[Row], as_json: bool)
             for one in told:
                 printer.finding(one, indent="  ")
     return exit_code(findings)
-
-
-@contextmanager
-def logging_to_stderr() -> Iterator[None]:
-    """Stdout is for the lines, or the document, that say where the answers are."""
-    import logging
-    import sys
-    import time
-
-    import structlog
-
-    structlog.configure(logger_factory=lambda *_: structlog.PrintLogger(sys.stderr))
-    handler = logging.StreamHandler()
-    shape = logging.Formatter("%(asctime)s %(message)s", "%Y-%m-%dT%H:%M:%SZ")
-    shape.converter = time.gmtime
-    handler.setFormatter(shape)
-    logger = logging.getLogger("holdfast")
-    before = logger.level
-    logger.addHandler(handler)
-    logger.setLevel(logging.INFO)
-    try:
-        yield
-    finally:
-        logger.removeHandler(handler)
-        logger.setLevel(before)

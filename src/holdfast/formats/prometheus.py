@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import get_args
 
 from holdfast.formats.controls import harmless
+from holdfast.formats.exposition import braced
 from holdfast.formats.summary import left_of
 from holdfast.ocsp.findings import WARNING, Severity
 from holdfast.plan.report import LeafReport, Report, ReportVerdict, StapleReport
@@ -76,7 +77,7 @@ def exposition(
             if samples.get(name):
                 yield f"# HELP {name} {says}\n# TYPE {name} {(kinds or {}).get(name, 'gauge')}\n"
                 for labels, value in samples[name].items():
-                    yield f"{name}{_braced(labels)} {_number(value)}\n"
+                    yield f"{name}{_bounded(labels)} {_number(value)}\n"
 
     return "".join(lines())
 
@@ -166,12 +167,8 @@ def _asked(report: Report) -> Iterator[Sample]:
         yield "holdfast_check_client_accepts", (("client", client.client),), client.accepts
 
 
-_QUOTED = str.maketrans({"\\": "\\\\", "\n": "\\n", '"': '\\"'})
-
-
-def _braced(labels: Labels) -> str:
-    told = ",".join(f'{key}="{harmless(value, MOST).translate(_QUOTED)}"' for key, value in labels)
-    return f"{{{told}}}" if told else ""
+def _bounded(labels: Labels) -> str:
+    return braced((name, harmless(value, MOST)) for name, value in labels)
 
 
 def _number(value: float) -> str:

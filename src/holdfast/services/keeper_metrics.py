@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 
+from holdfast.formats.exposition import labelled
 from holdfast.ocsp import freshness
 from holdfast.plan.entry import STORE, Entry, Rules
 from holdfast.plan.keeping import fetch_due
@@ -155,11 +156,8 @@ def _histogram(tally: Tally) -> Iterator[str]:
         yield _sample(f"{name}_count", who, total)
 
 
-_QUOTED = str.maketrans({"\\": "\\\\", "\n": "\\n", '"': '\\"'})
-
-
 def _labels(**labels: str) -> str:
-    return ",".join(f'{key}="{text.translate(_QUOTED)}"' for key, text in labels.items())
+    return labelled(labels.items())
 
 
 def _sample(name: str, labels: str, value: int | float) -> str:

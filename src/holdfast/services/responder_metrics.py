@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from holdfast.formats.exposition import braced
 from holdfast.services.responder_audit import FAILURES, SIGNATURES
 from holdfast.services.responder_tally import ANSWERED
 from holdfast.version import __version__
@@ -121,9 +122,5 @@ def _of_cas(facts: Iterable[Facts]) -> Iterator[tuple[str, int]]:
             yield _named(name, ca=one.name), one.stored.compared or 0
 
 
-_QUOTED = str.maketrans({"\\": "\\\\", "\n": "\\n", '"': '\\"'})
-
-
 def _named(name: str, **labels: str) -> str:
-    told = ",".join(f'{key}="{text.translate(_QUOTED)}"' for key, text in labels.items())
-    return f"{name}{{{told}}}"
+    return name + braced(labels.items())
