@@ -401,3 +401,9 @@ def test_records_are_read_in_order_and_in_parts(path: Path) -> None:
     with Answers(path) as shelf:
         assert shelf.compared(ca_tag(ONE)) == THEN
         assert shelf.compared(ca_tag(OTHER)) is None
+
+
+def test_a_folder_that_is_not_there_is_named_and_not_what_lies_beside(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match=r"answers\.lmdb: there is no folder .*/none") as caught:
+        Filling(tmp_path / "none" / "answers.lmdb", ca=ONE)
+    assert "make it" in (caught.value.hint or "")

@@ -171,6 +171,11 @@ def _identity(path: Path) -> tuple[int, int]:
 def _locked(path: Path, tag: bytes) -> BinaryIO:
     """The right to fill one CA's part; it ends with the process."""
     beside = path.with_name(f"{path.name}-{tag.hex()}")
+    if not path.parent.is_dir():
+        raise StoreError(
+            f"{path}: there is no folder {path.parent}",
+            hint="make it, for the user who signs ahead and the one who answers",
+        )
     with told(beside):
         lock = open(beside, "ab")  # noqa: SIM115
         try:
