@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import click
@@ -10,6 +11,7 @@ import click
 from holdfast.cli.params import json_option
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from holdfast.cli.output import Printer
@@ -64,11 +66,11 @@ async def _run(folder: Path, ports: Ports, *, stay: bool, as_json: bool) -> int:
     from holdfast.demo.steps import STEPS, Failed, run
     from holdfast.demo.world import World
 
-    _quiet_logs()
     printer = Printer.on()
     begun = time.perf_counter()
     done: list[Step] = []
     async with contextlib.AsyncExitStack() as stack:
+        stack.enter_context(_quiet_logs())
         world = World(folder, ports, stack)
         failure: Failed | None = None
         try:
@@ -144,11 +146,19 @@ async def _stay(printer: Printer, world: World) -> None:
     printer.line("")
 
 
-def _quiet_logs() -> None:
+@contextmanager
+def _quiet_logs() -> Iterator[None]:
     """The steps tell what happens; the services' own logs would drown them."""
     import logging
 
     import structlog
 
-    logging.getLogger("holdfast").setLevel(logging.CRITICAL)
+    logger, were = logging.getLogger("holdfast"), structlog.get_config()
+    before = logger.level
+    logger.setLevel(logging.CRITICAL)
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
+        structlog.configure(**were)

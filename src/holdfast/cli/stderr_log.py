@@ -15,6 +15,7 @@ def logging_to_stderr() -> Iterator[None]:
 
     import structlog
 
+    was = structlog.get_config()
     structlog.configure(logger_factory=lambda *_: structlog.PrintLogger(sys.stderr))
     handler = logging.StreamHandler()
     shape = logging.Formatter("%(asctime)s %(message)s", "%Y-%m-%dT%H:%M:%SZ")
@@ -29,3 +30,4 @@ def logging_to_stderr() -> Iterator[None]:
     finally:
         logger.removeHandler(handler)
         logger.setLevel(before)
+        structlog.configure(**was)
