@@ -15,7 +15,10 @@ from pathlib import Path
 
 import pytest
 
+from holdfast.ocsp.certid import CertID
+from holdfast.ocsp.request import Request
 from holdfast.ocsp.response import Response
+from holdfast.ocsp.statuses import ResponseStatus
 from holdfast.pki.issue import Revocation
 from support.keep_world import soon
 from support.pki import a_signer, private
@@ -57,8 +60,8 @@ def live(started: Started) -> float:
 
 def test_several_cas_share_one_store_and_one_address(service: Service) -> None:
     """R15, R28: what lies there is given, by SHA-1; what is asked by SHA-256 is signed now."""
-    tables = [member.table + STORE for member in service.members.values()]
-    service.write(*tables)
+    members = list(service.members.values())
+    service.write(*(member.table + STORE for member in members))
     presign(service)
     with service.running() as started:
         for name, member in service.members.items():
@@ -69,6 +72,11 @@ def test_several_cas_share_one_store_and_one_address(service: Service) -> None:
                 assert single.certificate_status.text == said
             assert service.asked(name, started.url(name), "good", "-sha256") == "good"
         assert live(started) == 3, "those by SHA-256"
+        mixed = [CertID.of(m.good.certificate.serial, m.ca.certificate) for m in members]
+        for order in (mixed, mixed[::-1]):
+            _, body = got(started.url("one"), data=Request.build(*order).encode())
+            told = Response.parse(body)
+            assert told.response_status is ResponseStatus.unauthorized, "of two CAs at once (R15)"
         counted = metrics(started)
         for name in service.members:
             assert counted["store_answers", name] == 2
