@@ -16,7 +16,7 @@ from holdfast.net.dial import OPERATOR, Address, AddressPolicy, connect
 from holdfast.pki.certificate import Certificate
 from holdfast.tls.client import Authentication, ClientTLS, Version
 from holdfast.tls.observation import Failure, FailureKind, Observation
-from holdfast.tls.starttls import Refused, Starttls
+from holdfast.tls.starttls import Injected, Starttls
 from holdfast.tls.tap import Flight, read_flight
 
 TIMEOUT = 10.0  # seconds for one handshake, dialling and STARTTLS included
@@ -49,15 +49,13 @@ async def probe(
             finally:
                 attempt.end()
     except TimeoutError:
-        attempt.error = Failure(attempt.stage, f"no answer within {timeout:g} s", failure="timeout")
-    except Refused as error:
-        attempt.error = Failure("starttls-refused", error.message)
+        attempt.fail(f"no answer within {timeout:g} s", failure="timeout")
     except Unavailable as error:
-        attempt.error = Failure(attempt.stage, error.message, failure=error.failure)
+        attempt.fail(error.message, failure=error.failure)
     except HoldfastError as error:
-        attempt.error = Failure(attempt.stage, error.message)
+        attempt.fail(error.message, hint=error.hint)
     except OSError as error:
-        attempt.error = Failure(attempt.stage, error.strerror or str(error), failure="connect")
+        attempt.fail(error.strerror or str(error), failure="connect")
     return attempt.observation()
 
 
@@ -79,8 +77,9 @@ class _Attempt:
         self._sock: socket.socket | None = None
         self._begun = 0.0
         self._milliseconds = 0.0
-        self.stage: FailureKind = "unreachable"
-        self.error: Failure | None = None
+        self._dialogue: Starttls | None = None
+        self._stage: FailureKind = "unreachable"
+        self._error: Failure | None = None
 
     async def run(
         self, starttls: str | None, host: str, timeout: float, policy: AddressPolicy
@@ -92,9 +91,10 @@ class _Attempt:
         )
         sock = self._sock = dialled.sock
         if starttls is not None:
-            self.stage = "starttls-refused"
-            await _agree(sock, Starttls(starttls, host=host))
-        self.stage = "tls-handshake-failed"
+            self._stage = "starttls-refused"
+            self._dialogue = Starttls(starttls, host=host)
+            await _agree(sock, self._dialogue)
+        self._stage = "tls-handshake-failed"
         self._begun = time.perf_counter()
         tls = self._tls
         try:
@@ -104,6 +104,7 @@ class _Attempt:
                 data = await loop.sock_recv(sock, 65536)
                 if not data:
                     tls.eof()
+                self._begins(data)
                 try:
                     tls.receive(data)
                 except HoldfastError:
@@ -115,6 +116,16 @@ class _Attempt:
             # The Finished and close_notify, or the alert; the server may be gone by now.
             with contextlib.suppress(OSError):
                 await loop.sock_sendall(sock, tls.outgoing())
+
+    def _begins(self, data: bytes) -> None:
+        """Text that was put behind the agreement may come in a segment of its own."""
+        dialogue, self._dialogue = self._dialogue, None
+        if dialogue is not None:
+            try:
+                dialogue.first_record(data)
+            except Injected:
+                self._stage, self._dialogue = "starttls-refused", dialogue
+                raise
 
     async def _rest(self, sock: socket.socket) -> None:
         """What is left of a flight in which OpenSSL refused something, a staple of 64 KB say. Read
@@ -140,6 +151,14 @@ class _Attempt:
         if self._sock is not None:
             self._sock.close()
 
+    def fail(self, problem: str, *, failure: str = "", hint: str = "") -> None:
+        """It went wrong at this stage. In STARTTLS's dialogue there is advice to give."""
+        if self._stage == "starttls-refused" and self._dialogue is not None:
+            hint = hint or self._dialogue.advice
+        else:
+            hint = ""
+        self._error = Failure(self._stage, problem, failure=failure, hint=hint)
+
     def observation(self) -> Observation:
         tls, flight = self._tls, self._flight()
         chain = tuple(entry.certificate for entry in flight.entries)
@@ -157,7 +176,7 @@ class _Attempt:
             milliseconds=round(self._milliseconds, 3),
             chain=chain,
             staples=staples,
-            error=self.error,
+            error=self._error,
         )
 
     def _flight(self) -> Flight:

@@ -529,8 +529,8 @@ RULES: dict[str, Rule] = {
     ),
     "starttls-refused": Rule(
         FAULT,
-        "{address} did not agree to STARTTLS: {problem}",
-        "turn STARTTLS on, or check the port that speaks TLS from the first byte",
+        "no TLS by STARTTLS with {address}: {problem}",
+        "{advice}",
         "RFC 3207, RFC 2595",
     ),
     "without-sni-differs": Rule(

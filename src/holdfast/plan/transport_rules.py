@@ -58,7 +58,12 @@ def _one_address(
                 return
         elif error.kind == "starttls-refused":
             if not worked:
-                into.append(finding("starttls-refused", address=address, problem=error.problem))
+                advice = error.hint or "turn STARTTLS on in that server, or look at the port"
+                into.append(
+                    finding(
+                        "starttls-refused", address=address, problem=error.problem, advice=advice
+                    )
+                )
                 return
         elif not worked and not any(o.seen for o in seen):
             into.append(_failed(observation, error))

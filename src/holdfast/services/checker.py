@@ -190,7 +190,7 @@ class Checker:
                 version=version,
                 authentication=authentication,
                 starttls=target.starttls,
-                host=target.host,
+                host=servername,
                 timeout=looking.timeout,
                 policy=self._addresses,
             )

@@ -14,11 +14,13 @@ FailureKind = Literal["unreachable", "starttls-refused", "tls-handshake-failed"]
 @dataclass(frozen=True, slots=True)
 class Failure:
     """Why a handshake did not end well. `failure`: the short class of `Unavailable`, for counting;
-    "unreachable" when this machine has no way to that address."""
+    "unreachable" when this machine has no way to that address. `hint`: what to do, where that
+    depends on the protocol before TLS."""
 
     kind: FailureKind
     problem: str
     failure: str = ""
+    hint: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -201,3 +201,54 @@ def test_red_starttls_refused(loop: Loop) -> None:
     assert seen.error is not None
     assert seen.error.kind == "starttls-refused"
     assert "554 go away" in seen.error.problem
+
+
+def mail(after: bytes = b"", *, at_once: bool) -> Callable[[socket.socket], None]:
+    """A mail server that agrees, and puts `after` behind it, in the same segment or the next."""
+
+    def play(sock: socket.socket) -> None:
+        sock.sendall(b"220 mail\r\n")
+        sock.recv(100)
+        sock.sendall(b"250-mail\r\n250 STARTTLS\r\n")
+        sock.recv(100)
+        sock.sendall(b"220 go\r\n" + (after if at_once else b""))
+        if not at_once:
+            sock.recv(4000)  # the ClientHello
+            sock.sendall(after)
+            sock.recv(4000)
+
+    return play
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+def test_red_plain_text_injected_before_tls_is_told(loop: Loop, at_once: bool) -> None:
+    """CVE-2011-0411, seen from the client: text behind the agreement is not TLS's."""
+    with plain_server(mail(b"250 AUTH PLAIN\r\n", at_once=at_once)) as port:
+        seen = look(loop, port, starttls="smtp")
+    assert seen.error is not None
+    assert not seen.seen
+    assert seen.error.kind == "starttls-refused"
+    assert "in the clear" in seen.error.problem
+    assert "250 AUTH PLAIN" in seen.error.problem
+    assert "CVE-2011-0411" in seen.error.hint
+
+
+def test_an_alert_after_the_agreement_is_the_handshakes_failure(loop: Loop) -> None:
+    alert = b"\x15\x03\x03\x00\x02\x02\x28"
+    with plain_server(mail(alert, at_once=False)) as port:
+        seen = look(loop, port, starttls="smtp")
+    assert seen.error is not None
+    assert seen.error.kind == "tls-handshake-failed"
+    assert not seen.error.hint
+
+
+def test_a_server_that_greets_nobody_is_told_by_the_scheme_to_try(loop: Loop) -> None:
+    with plain_server(lambda sock: sock.recv(100)) as port:
+        seen = look(loop, port, starttls="smtp", timeout=0.3)
+    assert seen.error is not None
+    assert (seen.error.kind, seen.error.failure) == ("starttls-refused", "timeout")
+    assert "smtps://" in seen.error.hint
+    with plain_server(lambda sock: time.sleep(0.4)) as port:
+        seen = look(loop, port, starttls="postgres", timeout=0.3)
+    assert seen.error is not None
+    assert "ssl = on" in seen.error.hint

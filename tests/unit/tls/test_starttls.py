@@ -8,8 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from holdfast.errors import Malformed, PeerError
-from holdfast.tls.starttls import DIALOGUES, MAX_DIALOGUE, Refused, Starttls
+from holdfast.errors import PeerError
+from holdfast.tls.starttls import (
+    DIALOGUES,
+    DIRECT,
+    MAX_DIALOGUE,
+    Injected,
+    Refused,
+    Starttls,
+)
 
 _MYSQL = b"\x4a\x00\x00\x00\x0a8.0.36\x00" + bytes(4) + b"abcdefgh\x00"
 _MYSQL_REST = b"\xff\x02\x00\xff\xdf\x15" + bytes(10) + b"ijklmnopqrst\x00caching_sha2_password\x00"
@@ -108,6 +115,26 @@ RED = [
     ("irc", [b":irc 691 * :no\r\n"]),
     ("irc", [b":irc 421 * STARTTLS :Unknown command\r\n"]),
     ("rdp", [RDP_NO]),
+    ("rdp", [bytes.fromhex("030000130ed000001234000200080000000000")]),
+    ("rdp", [bytes.fromhex("0300000b06d00000123400")]),
+]
+# What a binary refusal is told as: numbers by their names
+MEANT = [
+    ("ldap", LDAP_NO, r"resultCode 2 \(protocolError\)$"),
+    (
+        "ldap",
+        bytes.fromhex("3011020101780c0a013404000405") + b"later",
+        r"resultCode 52 \(unavailable\), 'later'$",
+    ),
+    ("ldap", b"HTTP/1.1 400\r\n", "said 'HTTP/1.1 400'$"),
+    ("postgres", b"N", "N, that is no TLS$"),
+    ("postgres", b"E", "E, that is an error$"),
+    ("mysql", mysql(b"\xff\xf7"), "said '8.0.36' without CLIENT_SSL$"),
+    ("mysql", b"\x08\x00\x00\x00\xff\x6a\x04Hello", "error 1130, 'Hello'$"),
+    ("mysql", b"\x03\x00\x00\x00\xff\x6a\x04", "error 1130, no more$"),
+    ("rdp", RDP_NO, r"RDP_NEG_FAILURE 2 \(SSL_NOT_ALLOWED_BY_SERVER\)$"),
+    ("rdp", bytes.fromhex("0300000b06d00000123400"), "RDP's own encryption, without TLS$"),
+    ("rdp", b"SSH-2.0-x", "said 'SSH-2.0-x'$"),
 ]
 
 
@@ -144,13 +171,54 @@ def test_red_a_refusal_is_told_with_the_servers_words(scheme: str, said: list[by
         talk(scheme, said)
 
 
+@pytest.mark.parametrize(("scheme", "message", "words"), MEANT)
+def test_a_binary_refusal_is_told_in_words(scheme: str, message: bytes, words: str) -> None:
+    with pytest.raises(Refused, match=words) as caught:
+        Starttls(scheme, host="h.example").receive(message)
+    assert DIALOGUES[scheme].advice in caught.value.hint
+
+
+@pytest.mark.parametrize("scheme", sorted(DIALOGUES))
+def test_a_server_that_speaks_tls_at_once_is_told_by_its_scheme(scheme: str) -> None:
+    row = DIALOGUES[scheme]
+    assert row.direct in DIRECT
+    with pytest.raises(Refused, match="record of TLS") as caught:
+        Starttls(scheme, host="h.example").receive(b"\x15\x03\x01\x00\x02\x02\x46")
+    assert f"{row.direct}://" in caught.value.hint
+    silent = Starttls(scheme, host="h.example").advice
+    assert (f"{row.direct}://" in silent) == row.greets
+    assert (silent == row.advice) != row.greets
+
+
+@pytest.mark.parametrize("scheme", sorted(DIALOGUES))
+def test_every_row_has_its_specification_and_advice(scheme: str) -> None:
+    row = DIALOGUES[scheme]
+    assert row.spec
+    assert row.advice
+    assert 0 < row.port < 65536
+
+
+def test_red_a_host_cannot_end_the_stream_header() -> None:
+    said = Starttls("xmpp", host="h.example' from='evil{host}<x/>\r\n").outgoing()
+    assert b"to='h.examplefromevilhostx' version" in said
+
+
 @pytest.mark.parametrize(("scheme", "said", "ours"), GREEN)
 def test_red_plain_text_after_the_agreement_is_refused(
     scheme: str, said: list[bytes], ours: list[bytes]
 ) -> None:
     """CVE-2011-0411: a command injected behind STARTTLS in one segment."""
-    with pytest.raises(Malformed, match="in the clear"):
+    with pytest.raises(Injected, match="in the clear"):
         talk(scheme, [*said[:-1], said[-1] + b"\x16"])
+
+
+@pytest.mark.parametrize("scheme", sorted(DIALOGUES))
+def test_red_plain_text_in_a_segment_of_its_own_is_refused(scheme: str) -> None:
+    dialogue = Starttls(scheme, host="h.example")
+    dialogue.first_record(b"\x16\x03\x03\x00\x7a\x02")  # a ServerHello
+    dialogue.first_record(b"\x15\x03\x03\x00\x02\x02\x28")  # an alert
+    with pytest.raises(Injected, match=r"in the clear.*250 injected"):
+        dialogue.first_record(b"250 injected\r\n")
 
 
 @pytest.mark.parametrize("scheme", sorted(DIALOGUES))
