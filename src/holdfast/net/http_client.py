@@ -10,27 +10,31 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
-import ssl
 from collections.abc import Iterable
 from contextlib import suppress
-from types import SimpleNamespace
-from typing import Any
-
-import aiohttp
-from aiohttp.abc import AbstractResolver, ResolveResult
-from yarl import URL
+from typing import TYPE_CHECKING
 
 from holdfast.errors import Unavailable
-from holdfast.net import dial
-from holdfast.net.dial import OPERATOR, STAGGER, AddressPolicy
+from holdfast.net.dial import OPERATOR, AddressPolicy
 from holdfast.net.http_answer import HttpAnswer
-from holdfast.net.http_urls import checked_url, environment_proxy, proxy_url, redirect_target
+from holdfast.net.http_pool import Pool, proxy_fields
+from holdfast.net.http_urls import (
+    Url,
+    checked_url,
+    environment_proxy,
+    proxy_url,
+    redirect_target,
+)
 from holdfast.net.timeline import Stopwatch
 from holdfast.version import __version__
+
+if TYPE_CHECKING:
+    import ssl
 
 MAX_BODY = 64 * 1024  # bytes (K15); the largest real OCSP response, ML-DSA with two certs, is 30 KB
 MAX_REDIRECTS = 3
 DEADLINE = 10.0  # seconds
+AGENT = f"holdfast/{__version__}"
 
 
 class Http:
@@ -49,12 +53,11 @@ class Http:
         """`proxy`: `http://host:port`, for every request; the operator's, so its address may be
         private whatever `policy` says. `proxy_from_environment`: http_proxy and no_proxy."""
         self._policy = policy
+        self._pool = Pool(policy=policy, tls=tls, agent=AGENT)
         self._proxy = None if proxy is None else proxy_url(proxy)
         self._proxy_from_environment = proxy_from_environment
         self._timeout = timeout
         self._max_bytes = max_bytes
-        self._tls = tls
-        self._sessions: dict[bool, aiohttp.ClientSession] = {}
 
     async def __aenter__(self) -> Http:
         return self
@@ -64,9 +67,8 @@ class Http:
 
     async def close(self) -> None:
         """End every kept connection."""
-        sessions, self._sessions = self._sessions, {}
-        for session in sessions.values():
-            await session.close()
+        self._pool.close()
+        await asyncio.sleep(0)  # for the transports to end in
 
     async def get(
         self, url: str, *, headers: Iterable[tuple[str, str]] = (), timeout: float | None = None
@@ -142,17 +144,12 @@ class Http:
         target = checked_url(url)
         proxy = self._proxy_for(target)
         self._screen_literal(target)
+        request = _request(method, target, proxy, body, headers)
         while True:
             watch.next_hop()
             try:
                 return await self._exchange(
-                    method,
-                    target,
-                    body=body,
-                    headers=headers,
-                    proxy=proxy,
-                    watch=watch,
-                    redirects=redirects,
+                    request, target, proxy=proxy, watch=watch, redirects=redirects
                 )
             except Unavailable as error:
                 # A kept connection that the server has closed meanwhile tells nothing about it.
@@ -161,94 +158,37 @@ class Http:
 
     async def _exchange(
         self,
-        method: str,
-        target: URL,
+        request: bytes,
+        target: Url,
         *,
-        body: bytes | None,
-        headers: tuple[tuple[str, str], ...],
-        proxy: URL | None,
+        proxy: Url | None,
         watch: Stopwatch,
         redirects: tuple[str, ...],
     ) -> HttpAnswer:
-        url = str(target)
-        try:
-            async with self._session(proxied=proxy is not None).request(
-                method,
-                target,
-                data=body,
-                headers=headers,
-                proxy=proxy,
-                allow_redirects=False,
-                trace_request_ctx=watch,
-            ) as reply:
-                watch.mark("first_byte")
-                content = await self._body(url, reply)
-                watch.mark("done")
-                return HttpAnswer(
-                    status=reply.status,
-                    headers=tuple((str(k), str(v)) for k, v in reply.headers.items()),
-                    body=content,
-                    url=url,
-                    redirects=redirects,
-                    address=reply.peer if isinstance(reply, _Reply) else "",
-                    timeline=watch.timeline,
-                )
-        except (aiohttp.ClientError, OSError, ValueError, AssertionError) as error:
-            if isinstance(error, TimeoutError):
-                raise
-            raise _classified(url, error) from error
-
-    async def _body(self, url: str, reply: aiohttp.ClientResponse) -> bytes:
-        content = bytearray()
-        declared = reply.headers.get("Content-Length", "")
-        too_large = declared.isdecimal() and int(declared[:20]) > self._max_bytes
-        while not too_large:
-            piece = await reply.content.readany()
-            if not piece:
-                return bytes(content)
-            content += piece
-            too_large = len(content) > self._max_bytes
-        reply.close()
-        raise Unavailable(
-            f"{url}: the body is larger than {self._max_bytes} bytes", failure="oversized"
-        )
-
-    def _session(self, *, proxied: bool) -> aiohttp.ClientSession:
-        session = self._sessions.get(proxied)
-        if session is None:
-            policy = OPERATOR if proxied else self._policy
-            session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(
-                    resolver=_PolicyResolver(policy),
-                    use_dns_cache=False,
-                    happy_eyeballs_delay=STAGGER,
-                    limit_per_host=16,
-                    ssl=self._tls if self._tls is not None else True,
-                ),
-                response_class=_Reply,
-                cookie_jar=aiohttp.DummyCookieJar(),
-                timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),
-                auto_decompress=False,
-                trust_env=False,
-                trace_configs=[_tracing()],
-                headers={"User-Agent": f"holdfast/{__version__}", "Accept-Encoding": "identity"},
-                skip_auto_headers=["Accept"],
-                max_line_size=8190,
-                max_field_size=8190,
+        async with self._pool.line(target, proxy, watch=watch, timeout=self._timeout) as line:
+            said = await line.exchange(
+                request, url=str(target), watch=watch, max_bytes=self._max_bytes
             )
-            self._sessions[proxied] = session
-        return session
+            return HttpAnswer(
+                status=said.status,
+                headers=said.headers,
+                body=said.body,
+                url=str(target),
+                redirects=redirects,
+                address=line.address,
+                timeline=watch.timeline,
+            )
 
-    def _proxy_for(self, target: URL) -> URL | None:
+    def _proxy_for(self, target: Url) -> Url | None:
         if self._proxy is not None:
             return self._proxy
         if not self._proxy_from_environment:
             return None
-        return environment_proxy(target.scheme, target.host or "")
+        return environment_proxy(target.scheme, target.host)
 
-    def _screen_literal(self, target: URL) -> None:
-        """aiohttp does not ask its resolver about a host that is an address already."""
-        host = target.host or ""
+    def _screen_literal(self, target: Url) -> None:
+        """Also of what a proxy is asked for."""
+        host = target.host
         with suppress(ValueError):
             ipaddress.ip_address(host)
             reason = self._policy.refuses(host)
@@ -256,93 +196,24 @@ class Http:
                 raise Unavailable(f"{host}: not dialled, it is {reason}", failure="address-refused")
 
 
-class _PolicyResolver(AbstractResolver):
-    """Gives aiohttp only addresses that the policy passed; it connects to these very ones."""
-
-    def __init__(self, policy: AddressPolicy) -> None:
-        self._policy = policy
-
-    async def resolve(self, host: str, port: int = 0, family: Any = 0) -> list[ResolveResult]:
-        return [
-            ResolveResult(
-                hostname=host,
-                host=address.ip,
-                port=port,
-                family=address.family,
-                proto=0,
-                flags=0,
-            )
-            for address in await dial.resolve(host, port, policy=self._policy)
-        ]
-
-    async def close(self) -> None:
-        pass
-
-
-class _Reply(aiohttp.ClientResponse):
-    """Remembers the peer, which is gone by the time a small body has been read."""
-
-    peer = ""
-
-    async def start(self, connection: Any) -> aiohttp.ClientResponse:
-        transport = connection.transport
-        peer = None if transport is None else transport.get_extra_info("peername")
-        if isinstance(peer, tuple):
-            host = f"[{peer[0]}]" if ":" in str(peer[0]) else peer[0]
-            self.peer = f"{host}:{peer[1]}"
-        return await super().start(connection)
-
-
-def _tracing() -> aiohttp.TraceConfig:
-    """Marks on the `Stopwatch` that a request carries as its trace context."""
-    tracing = aiohttp.TraceConfig()
-
-    def marking(stage: str) -> Any:
-        async def mark(_session: object, context: SimpleNamespace, _params: object) -> None:
-            context.trace_request_ctx.mark(stage)
-
-        return mark
-
-    async def reused(_session: object, context: SimpleNamespace, _params: object) -> None:
-        context.trace_request_ctx.reused = True
-
-    tracing.on_dns_resolvehost_end.append(marking("dns"))
-    tracing.on_connection_create_end.append(marking("connect"))
-    tracing.on_connection_reuseconn.append(reused)
-    tracing.on_request_headers_sent.append(marking("send"))
-    tracing.on_request_chunk_sent.append(marking("send"))
-    return tracing
-
-
-def _classified(url: str, error: Exception) -> Unavailable:
-    """What aiohttp's error means for the caller."""
-    match error:
-        case aiohttp.ClientConnectorCertificateError() | aiohttp.ClientSSLError() | ssl.SSLError():
-            return Unavailable(f"{url}: TLS: {error}", failure="tls")
-        case aiohttp.ClientProxyConnectionError() | aiohttp.ClientHttpProxyError():
-            return Unavailable(
-                f"{url}: through the proxy: {error}",
-                failure="proxy",
-                hint="check the proxy setting",
-            )
-        case aiohttp.ClientConnectorError():
-            said = error.os_error
-            failure = dial.failure_class(said)
-            if failure == "unreachable" and "Connect call failed" in str(said):
-                failure = "refused" if "[Errno 111]" in str(said) else failure
-            why = "connection refused" if failure == "refused" else dial.in_words(said)
-            return Unavailable(f"{url}: {why}", failure=failure)
-        case aiohttp.ClientPayloadError():
-            return Unavailable(f"{url}: the body ends too early: {error}", failure="truncated")
-        case aiohttp.ServerDisconnectedError():
-            return Unavailable(f"{url}: closed the connection without an answer", failure="reset")
-        case aiohttp.ClientResponseError():
-            return Unavailable(f"{url}: does not speak HTTP: {error}", failure="not-http")
-        case aiohttp.InvalidURL():
-            return Unavailable(f"{url!r}: not a URL", failure="bad-url")
-        case aiohttp.ClientOSError() | ConnectionError():
-            return Unavailable(
-                f"{url}: the connection broke: {error.strerror or error}", failure="reset"
-            )
-        case _:
-            return Unavailable(f"{url}: {error or type(error).__name__}", failure="not-http")
+def _request(
+    method: str,
+    target: Url,
+    proxy: Url | None,
+    body: bytes | None,
+    headers: tuple[tuple[str, str], ...],
+) -> bytes:
+    """The whole request; a proxy is asked for http by the absolute form (RFC 9112 3.2.2)."""
+    through = proxy if proxy is not None and target.scheme == "http" else None
+    lines = [
+        f"{method} {target.target if through is None else target} HTTP/1.1",
+        f"Host: {target.authority}",
+        f"User-Agent: {AGENT}",
+        "Accept-Encoding: identity",
+        *(f"{name}: {value}" for name, value in headers),
+    ]
+    if through is not None:
+        lines += proxy_fields(through)
+    if body is not None:
+        lines.append(f"Content-Length: {len(body)}")
+    return "\r\n".join([*lines, "", ""]).encode("latin-1") + (body or b"")

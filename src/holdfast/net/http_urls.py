@@ -5,15 +5,39 @@ Law: a URL is sent as it stands, nothing requoted or normalised, or not at all.
 
 from __future__ import annotations
 
-from urllib.parse import urljoin, urlsplit
-
-from yarl import URL
+from dataclasses import dataclass
+from urllib.parse import unquote, urljoin, urlsplit
 
 from holdfast.errors import OperatorError, Unavailable
 from holdfast.net.http_answer import HttpAnswer
 
+DEFAULT_PORTS = {"http": 80, "https": 443}
 
-def environment_proxy(scheme: str, host: str) -> URL | None:
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Url:
+    """`text` without a fragment; the rest is of it. `host` has no brackets, `target` is what a
+    request line names: the path as it stands and the query. `user` and `password` are decoded."""
+
+    text: str
+    scheme: str
+    host: str
+    port: int
+    target: str
+    user: str = ""
+    password: str = ""
+
+    def __str__(self) -> str:
+        return self.text
+
+    @property
+    def authority(self) -> str:
+        """For the Host header: the port only where it is not the scheme's own."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return host if self.port == DEFAULT_PORTS[self.scheme] else f"{host}:{self.port}"
+
+
+def environment_proxy(scheme: str, host: str) -> Url | None:
     """What http_proxy, https_proxy, all_proxy and no_proxy say about `host`."""
     from urllib.request import getproxies, proxy_bypass
 
@@ -24,7 +48,7 @@ def environment_proxy(scheme: str, host: str) -> URL | None:
     return proxy_url(url if "://" in url else f"http://{url}")
 
 
-def proxy_url(url: str) -> URL:
+def proxy_url(url: str) -> Url:
     try:
         return checked_url(url, userinfo=True)
     except Unavailable as error:
@@ -33,7 +57,7 @@ def proxy_url(url: str) -> URL:
         ) from error
 
 
-def checked_url(url: str, *, userinfo: bool = False) -> URL:
+def checked_url(url: str, *, userinfo: bool = False) -> Url:
     """`url` as it stands, nothing requoted; `Unavailable` (bad-url) when it is no http(s) URL."""
     problem = ""
     try:
@@ -48,8 +72,21 @@ def checked_url(url: str, *, userinfo: bool = False) -> URL:
             problem = "a user name in it"
         elif not all("!" <= character <= "~" for character in url):
             problem = "characters that must be percent-encoded"
+        elif parts.hostname.isdecimal():
+            problem = "a number for a host"  # the system's resolver would take it for an address
         else:
-            return URL(url.partition("#")[0], encoded=True)
+            text = url.partition("#")[0]
+            scheme = parts.scheme.lower()
+            target = text.partition("://")[2][len(parts.netloc) :]
+            return Url(
+                text=text,
+                scheme=scheme,
+                host=parts.hostname,
+                port=parts.port or DEFAULT_PORTS[scheme],
+                target=target if target.startswith("/") else f"/{target}",
+                user=unquote(parts.username or ""),
+                password=unquote(parts.password or ""),
+            )
     except ValueError as error:
         problem = str(error)
     raise Unavailable(f"{url!r}: {problem}", failure="bad-url")

@@ -12,7 +12,6 @@ import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from holdfast.errors import Malformed, OperatorError, Unavailable
@@ -20,7 +19,7 @@ from holdfast.net import dial
 from holdfast.net.dial import OPERATOR, AddressPolicy
 from holdfast.net.http_answer import HttpAnswer
 from holdfast.net.http_client import DEADLINE, Http
-from holdfast.net.http_urls import checked_url, environment_proxy, proxy_url
+from holdfast.net.http_urls import Url, checked_url, environment_proxy, proxy_url
 from holdfast.ocsp.certid import Subject
 from holdfast.ocsp.findings import Severity
 from holdfast.ocsp.http import REQUEST_TYPE, RESPONSE_TYPE, get_url
@@ -32,9 +31,6 @@ from holdfast.ocsp.statuses import Good, Revoked
 from holdfast.ocsp.verify import examine, verify
 from holdfast.setup.reach_words import BROKEN, REFUSED
 from holdfast.setup.words import Place, Trouble
-
-if TYPE_CHECKING:
-    from yarl import URL
 
 _ASKED_BY_POST = (("Accept", RESPONSE_TYPE), ("Content-Type", REQUEST_TYPE))
 _POST_MAY_HELP = {"responder-http-4xx", "responder-web-page", "responder-not-ocsp"}
@@ -158,7 +154,7 @@ class _Asking:
 
     # -- before anything is sent -----------------------------------------------------------------
 
-    def target(self, *, https: bool) -> URL:
+    def target(self, *, https: bool) -> Url:
         try:
             target = checked_url(self._url)
         except Unavailable as error:
@@ -178,11 +174,11 @@ class _Asking:
             )
         return target
 
-    def way(self, target: URL, proxy: str | None, *, environment: bool) -> URL | None:
+    def way(self, target: Url, proxy: str | None, *, environment: bool) -> Url | None:
         """The proxy to go through, if any."""
         try:
             if proxy is not None:
-                way: URL | None = proxy_url(proxy)
+                way: Url | None = proxy_url(proxy)
             else:
                 way = environment_proxy(target.scheme, target.host or "") if environment else None
         except OperatorError as error:
@@ -192,7 +188,7 @@ class _Asking:
 
     # -- the connection --------------------------------------------------------------------------
 
-    async def dialled(self, target: URL) -> None:
+    async def dialled(self, target: Url) -> None:
         """One connection to the responder, given up at once."""
         host, port = target.host or "", target.port or 80
         try:
@@ -260,7 +256,7 @@ class _Asking:
             "only your internal resolver knows the name",
         )
 
-    async def proxy_dialled(self, way: URL) -> None:
+    async def proxy_dialled(self, way: Url) -> None:
         """One connection to the proxy, given up at once; it is the operator's own."""
         host, port = way.host or "", way.port or 80
         try:
@@ -283,7 +279,7 @@ class _Asking:
 
     # -- the question ----------------------------------------------------------------------------
 
-    async def asked(self, http: Http, way: URL | None) -> Response:
+    async def asked(self, http: Http, way: Url | None) -> Response:
         """The answer: a successful OCSP response, unverified."""
         request = Request.build(self._subject.certid).encode()
         get = get_url(self._url, request)
@@ -305,7 +301,7 @@ class _Asking:
             code, hint = BROKEN.get(error.failure, BROKEN[""])
             raise self.told(code, f"the responder was reached, but {message}", hint) from error
 
-    def _read(self, answer: HttpAnswer, way: URL | None) -> Response:
+    def _read(self, answer: HttpAnswer, way: Url | None) -> Response:
         if answer.status == 407 or (way is not None and answer.status in (401, 403)):
             raise self.told(
                 "proxy-refused",
@@ -404,7 +400,7 @@ class _Asking:
         )
 
 
-def _without_password(way: URL) -> str:
+def _without_password(way: Url) -> str:
     parts = urlsplit(str(way))
     port = f":{parts.port}" if parts.port else ""
     return f"{parts.scheme}://{parts.hostname}{port}"
