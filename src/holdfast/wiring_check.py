@@ -18,7 +18,7 @@ from holdfast.ocsp.policy import STRICT, Policy
 from holdfast.pki import pem
 from holdfast.pki.certificate import Certificate
 from holdfast.plan.responder_rules import Asked, ResponderAnswer
-from holdfast.services.checker import Checker
+from holdfast.services.checker import Checker, Recognise
 from holdfast.sources.http import Exchange, HttpSource
 
 SYSTEM_ROOTS = (
@@ -57,8 +57,9 @@ async def checker(
     policy: Policy = STRICT,
     addresses: AddressPolicy = OPERATOR,
     proxy: str | None = None,
+    recognise: Recognise | None = None,
 ) -> AsyncIterator[Checker]:
-    """A `Checker` whose HTTP connections end with the block."""
+    """A `Checker` whose HTTP connections end with the block. `recognise`: see `wiring_server`."""
     async with (
         Http(policy=addresses, timeout=timeout, proxy=proxy) as http,
         Http(policy=addresses, timeout=timeout, proxy=proxy, max_bytes=64 << 20) as files,
@@ -84,6 +85,7 @@ async def checker(
             crls=crls,
             policy=policy,
             addresses=addresses,
+            recognise=recognise,
         )
 
 

@@ -18,7 +18,7 @@ from holdfast.pki.certificate import Certificate
 from holdfast.plan.checking import ResponderAnswer
 from holdfast.plan.report import Report
 from holdfast.plan.target import Target
-from holdfast.services.checker import Checker, Grown, Looking
+from holdfast.services.checker import Checker, Grown, Looking, Recognise
 from holdfast.sources.http import HttpSource
 from holdfast.wiring_check import asked
 
@@ -41,9 +41,11 @@ class Stranger:
         fetched: int,
         ask: bool = True,
         crls: bool = True,
+        recognise: Recognise | None = None,
     ) -> None:
         self._source, self._trusted, self._addresses = HttpSource(http), trusted, addresses
         self._looking, self._bytes, self._ask, self._crls = looking, fetched, ask, crls
+        self._recognise = recognise
 
     async def look(self, target: Target, at: datetime, grown: Grown) -> Report:
         return await self.look_as(target, self._looking, at, grown)
@@ -68,6 +70,7 @@ class Stranger:
             issuers=self._ask,
             crls=self._crls,
             addresses=self._addresses,
+            recognise=self._recognise,
         )
         return await checker.check(target, looking, at=at, grown=grown)
 

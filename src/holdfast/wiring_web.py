@@ -30,6 +30,7 @@ from holdfast.services.web.limits import Buckets
 from holdfast.settings import parse_address
 from holdfast.settings_web import WebTable
 from holdfast.wiring_check import roots, system_roots
+from holdfast.wiring_server import recogniser
 from holdfast.wiring_stranger import Stranger
 
 GRACE = 2.0  # seconds that answers under way have at the end
@@ -75,6 +76,7 @@ async def serving(
                 addresses=addresses,
                 looking=Looking(handshakes=limits.handshakes, timeout=timeout),
                 fetched=limits.fetched_kib * 1024,
+                recognise=recogniser(policy=addresses, timeout=timeout),
             )
             bounds = Bounds(
                 at_once=limits.checks,

@@ -27,8 +27,12 @@ if TYPE_CHECKING:
     from holdfast.plan.report import Report
     from holdfast.plan.target import Target
     from holdfast.services.check_many import Bounds
-    from holdfast.services.checker import Grown, Looking
+    from holdfast.services.checker import Grown, Looking, Recognise
     from holdfast.tls.client import Version
+    from holdfast.wiring_server import Given
+
+
+SERVERS = ("auto", "apache", "nginx", "haproxy", "iis", "caddy", "unknown")
 
 
 @click.command(cls=PluginCommand)
@@ -63,6 +67,11 @@ if TYPE_CHECKING:
     "--save-chain", type=click.Path(dir_okay=False), metavar="FILE",
     help="Write the chain that the server should send, what it lacks fetched from the CA.",
 )  # fmt: skip
+@click.option(
+    "--server", type=click.Choice(SERVERS),
+    help="What the server is, for its cures. auto, the default for one target, asks it by three "
+    "HTTP requests, or finds it on this machine.",
+)  # fmt: skip
 @click.option("--no-fetch", is_flag=True, help="Do not ask responders or fetch issuers.")
 @click.option("--no-crl", is_flag=True, help="Do not fetch the CRL.")
 @click.option("--require-staple", is_flag=True, help="A missing staple is a fault.")
@@ -91,6 +100,7 @@ def check(
     deadline: float | None,
     at_once: int,
     save_chain: str | None,
+    server: Given | None,
     no_fetch: bool,
     no_crl: bool,
     require_staple: bool,
@@ -138,6 +148,7 @@ def check(
             at=at,
             fetch=not no_fetch,
             crls=not no_crl,
+            recognise=_recogniser(server, ca_file, timeout, alone=len(wanted) == 1),
         )
     )
     shape = "json" if as_json else shape
@@ -195,6 +206,26 @@ def _address(ip: str | None) -> str | None:
     return ip
 
 
+def _recogniser(
+    server: Given | None, ca_file: Input | None, timeout: float, *, alone: bool
+) -> Recognise | None:
+    """Of many targets none is asked what it is, unless that is wanted: it would take as long again
+    as a handshake or two."""
+    if server is None and not alone:
+        return None
+    from holdfast.wiring_server import recogniser
+
+    issuers = _path_of(ca_file)
+    return recogniser(given=server or "auto", issuers=issuers, here=True, timeout=timeout)
+
+
+def _path_of(given: Input | None) -> str:
+    """The file that was given, so that a command can name it; "" for standard input."""
+    import os
+
+    return os.path.abspath(given.name) if given is not None and os.path.isfile(given.name) else ""
+
+
 def trusted_roots(ca_file: Input | None) -> tuple[Certificate, ...]:
     """The roots of `--ca-file`, or the system's."""
     if ca_file is None:
@@ -217,6 +248,7 @@ async def _run(
     fetch: bool,
     crls: bool,
     failed: Callable[[Exception], None],
+    recognise: Recognise | None,
 ) -> list[Report]:
     import asyncio
 
@@ -231,7 +263,12 @@ async def _run(
         return at or datetime.now(UTC)
 
     async with checker(
-        trusted=trusted, ask_responders=fetch, crls=crls, timeout=looking.timeout, policy=policy
+        trusted=trusted,
+        ask_responders=fetch,
+        crls=crls,
+        timeout=looking.timeout,
+        policy=policy,
+        recognise=recognise,
     ) as looker:
 
         async def look(target: Target, moment: datetime, grown: Grown) -> Report:

@@ -10,11 +10,12 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from holdfast.cli.output import Printer, rfc3339, span, validity_bar
-from holdfast.formats.summary import VERDICTS, by_hurt, refused_by, sentence
+from holdfast.formats.summary import VERDICTS, by_hurt, in_words, refused_by, sentence
 from holdfast.ocsp.findings import WARNING
 
 if TYPE_CHECKING:
     from holdfast.ocsp.findings import Finding
+    from holdfast.plan.cure import Cure
     from holdfast.plan.report import LeafReport, Report, StapleReport
     from holdfast.tls.observation import Observation
 
@@ -67,6 +68,8 @@ def _one(printer: Printer, report: Report) -> None:
     verdict = printer.paint(f"{mark}{VERDICTS[report.verdict]}", _STYLES[report.verdict])
     printer.line(f"{printer.paint(report.target, 'bold')}: {verdict}")
     printer.field("  handshakes", _handshakes(printer, report.handshakes))
+    if report.server is not None and (told := in_words(report.server)):
+        printer.field("  server", told)
     for leaf in report.leaves:
         _leaf(printer, leaf, report)
         for staple in report.staples:
@@ -89,8 +92,12 @@ def _one(printer: Printer, report: Report) -> None:
     refusing = [c for c in report.clients if not c.accepts and c.because not in codes]
     if refusing:
         printer.field("  refused by", [f"{c.client} ({c.because})" for c in refusing])
+    told_cures: set[tuple[Cure, ...]] = set()
     for found in by_hurt(report):
         _finding(printer, report, found)
+        cures = report.cures.get(found.code, ())
+        _cures(printer, cures, again=cures in told_cures)
+        told_cures.add(cures)
 
 
 def _finding(printer: Printer, report: Report, found: Finding) -> None:
@@ -103,6 +110,18 @@ def _finding(printer: Printer, report: Report, found: Finding) -> None:
     )
     if found.hint:
         printer.line(f"          {printer.paint('hint:', 'dim')} {found.hint}")
+
+
+def _cures(printer: Printer, cures: Sequence[Cure], *, again: bool) -> None:
+    """What mends it; of findings with the same cure at the first."""
+    if again and cures:
+        printer.line(f"          {printer.paint('cure:', 'dim')} the same")
+        return
+    for cure in cures:
+        first, *rest = cure.lines()
+        printer.line(f"          {printer.paint('cure:', 'dim')} {first}")
+        for line in rest:
+            printer.line(f"            {line}")
 
 
 def _handshakes(printer: Printer, observations: Sequence[Observation]) -> list[str]:

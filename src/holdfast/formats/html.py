@@ -16,7 +16,7 @@ from html import escape
 
 from holdfast.formats.controls import harmless
 from holdfast.formats.html_style import STYLE
-from holdfast.formats.summary import VERDICTS, by_hurt, refused_by, sentence
+from holdfast.formats.summary import VERDICTS, by_hurt, cured, in_words, refused_by, sentence
 from holdfast.ocsp.findings import Finding
 from holdfast.ocsp.window import duration_text
 from holdfast.pki.pem import encode_certificates
@@ -82,6 +82,8 @@ def _article(report: Report, number: int, *, only: bool) -> Iterator[str]:
         f'<p><span class="verdict {report.verdict}">{VERDICTS[report.verdict]}</span></p>'
         f"<p>{_t(sentence(report))}</p>\n"
     )
+    if report.server is not None and (told := in_words(report.server)):
+        yield f'<p class="dim">Server: {_t(told)}</p>\n'
     for leaf in report.leaves:
         for staple in report.staples:
             if staple.leaf == leaf.leaf:
@@ -113,15 +115,16 @@ def _clients(report: Report) -> Iterator[str]:
 
 def _findings(report: Report) -> Iterator[str]:
     for found in by_hurt(report):
-        yield _finding(found, refused_by(report, found))
+        yield _finding(found, refused_by(report, found), cured(report, found))
 
 
-def _finding(found: Finding, refusing: Sequence[str]) -> str:
+def _finding(found: Finding, refusing: Sequence[str], cure: str) -> str:
     clients = f'<p class="dim">refused by {_t(", ".join(refusing))}</p>' if refusing else ""
     hint = f'<p class="hint">{_t(found.hint)}</p>' if found.hint else ""
+    steps = f"<pre>{_t(cure, lines=True)}</pre>" if cure else ""
     return (
         f'<li class="finding {found.severity.text}"><p class="severity">{found.severity.text} '
-        f"<code>{_t(found.code)}</code></p><p>{_t(found.message)}</p>{hint}{clients}"
+        f"<code>{_t(found.code)}</code></p><p>{_t(found.message)}</p>{hint}{steps}{clients}"
         f'<p class="dim">{_t(found.spec)}</p></li>\n'
     )
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from xml.sax.saxutils import escape, quoteattr
 
 from holdfast.formats.controls import harmless
-from holdfast.formats.summary import AREAS, VERDICTS, area, by_hurt, sentence
+from holdfast.formats.summary import AREAS, VERDICTS, area, by_hurt, cured, sentence
 from holdfast.ocsp.findings import Finding, Severity
 from holdfast.plan.report import Report, instant
 
@@ -39,15 +39,15 @@ def _suite(report: Report, fail_on: Severity) -> tuple[str, tuple[int, int, int,
             inner = _skipped("the target was not reached")
         elif unreached:
             errors += 1
-            inner = _outcome("error", found, "unreachable")
+            inner = _outcome("error", report, found, "unreachable")
         elif bad:
             failures += 1
-            inner = _outcome("failure", found, bad[0].code)
+            inner = _outcome("failure", report, found, bad[0].code)
         elif name == "staple" and report.verdict == "not-applicable":
             skipped += 1
             inner = _skipped(VERDICTS["not-applicable"])
         else:
-            inner = _said("system-out", found)
+            inner = _said("system-out", report, found)
         classname = quoteattr(f"holdfast.check.{name.replace(' ', '-')}")
         case = f"{harmless(report.target)}: {name}"
         cases.append(
@@ -74,26 +74,28 @@ def _time(report: Report, name: str) -> str:
     return f'"{spent / 1000:.3f}"'
 
 
-def _outcome(kind: str, found: Sequence[Finding], code: str) -> str:
+def _outcome(kind: str, report: Report, found: Sequence[Finding], code: str) -> str:
     message = next((one.message for one in found if one.code == code), code)
     return (
         f"<{kind} type={quoteattr(code)} message={quoteattr(harmless(message))}>"
-        f"{escape(_text(found))}</{kind}>"
+        f"{escape(_text(report, found))}</{kind}>"
     )
 
 
-def _said(kind: str, found: Sequence[Finding]) -> str:
-    return f"<{kind}>{escape(_text(found))}</{kind}>" if found else ""
+def _said(kind: str, report: Report, found: Sequence[Finding]) -> str:
+    return f"<{kind}>{escape(_text(report, found))}</{kind}>" if found else ""
 
 
 def _skipped(why: str) -> str:
     return f"<skipped message={quoteattr(why)}/>"
 
 
-def _text(found: Sequence[Finding]) -> str:
+def _text(report: Report, found: Sequence[Finding]) -> str:
     return "\n".join(
         f"{one.severity.text} {one.code}: {harmless(one.message)}\n"
-        f"    hint: {harmless(one.hint)}\n    {one.spec}"
+        f"    hint: {harmless(one.hint)}\n"
+        + "".join(f"    {harmless(line)}\n" for line in cured(report, one).splitlines())
+        + f"    {one.spec}"
         for one in found
     )
 

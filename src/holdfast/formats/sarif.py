@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from urllib.parse import quote
 
 from holdfast.formats.controls import harmless
-from holdfast.formats.summary import area, by_hurt, refused_by
+from holdfast.formats.summary import area, by_hurt, cured, refused_by
 from holdfast.ocsp.findings import FATAL, FAULT, NOTE, WARNING, Finding, Severity, rule_of
 from holdfast.plan.report import JSON, Report, instant
 from holdfast.version import __version__
@@ -90,7 +90,7 @@ def _result(report: Report, finding: Finding, number: int, place: Place | None) 
         "ruleId": finding.code,
         "ruleIndex": number,
         "level": LEVELS[finding.severity],
-        "message": {"text": harmless(message + hint)},
+        "message": {"text": harmless(message + hint) + _cured(report, finding)},
         "locations": [_location(report, place)],
         "partialFingerprints": {"targetAndCode/v1": identity.hexdigest()},
         "properties": {
@@ -99,6 +99,11 @@ def _result(report: Report, finding: Finding, number: int, place: Place | None) 
             "refusedBy": list(refused_by(report, finding)),
         },
     }
+
+
+def _cured(report: Report, finding: Finding) -> str:
+    """The steps that mend it, a line each."""
+    return "".join(f"\n{harmless(line)}" for line in cured(report, finding).splitlines())
 
 
 def _location(report: Report, place: Place | None) -> JSON:

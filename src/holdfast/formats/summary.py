@@ -9,6 +9,7 @@ from datetime import timedelta
 
 from holdfast.ocsp.findings import NOTE, Finding, Severity
 from holdfast.ocsp.window import duration_text
+from holdfast.plan.cure import ServerSeen
 from holdfast.plan.report import Report, ReportVerdict, StapleReport
 
 VERDICTS: dict[ReportVerdict, str] = {
@@ -91,3 +92,20 @@ def sentence(report: Report) -> str:
         return f"{said} and names no end"
     percent = staple.age_percent(report.at)
     return f"{said}, {percent:.0f} % of its time has passed, {duration_text(left)} left"
+
+
+def in_words(server: ServerSeen) -> str:
+    """What ends TLS, and how that is known; "" where nobody looked."""
+    software, here = server.software, server.here
+    if software.name == "unknown" and not software.because:
+        return ""
+    why = [software.because] if software.because else []
+    if here is not None and here.config:
+        why.append(f"with {here.config}")
+    behind = f"; behind it {software.behind}" if software.behind else ""
+    return f"{software.text} ({', '.join(why)}){behind}"
+
+
+def cured(report: Report, found: Finding) -> str:
+    """The cures of `found` as one text, a line a step; "" for none."""
+    return "\n".join(line for cure in report.cures.get(found.code, ()) for line in cure.lines())

@@ -28,6 +28,8 @@ from holdfast.pki.chain import find_issuer
 from holdfast.plan.chain_rules import judge_chain
 from holdfast.plan.clients import clients
 from holdfast.plan.crl_rules import CrlAnswer, judge_crl
+from holdfast.plan.cure import ServerSeen
+from holdfast.plan.cures import Case, cures
 from holdfast.plan.presence_rules import (
     by_leaf,
     judge_demand,
@@ -86,6 +88,7 @@ class Seen:
     responders: Mapping[str, tuple[ResponderAnswer, ...]] = field(default_factory=dict)
     crls: Mapping[str, CrlAnswer] = field(default_factory=dict)
     cuts: tuple[Cut, ...] = ()
+    server: ServerSeen | None = None
 
 
 def report(target: str, seen: Seen, judge: Judge) -> Report:
@@ -142,6 +145,11 @@ def report(target: str, seen: Seen, judge: Judge) -> Report:
             crl = judge_crl(fetched, leaf, ocsp=said, at=judge.at)
             findings += crl.findings
     ordered = _ordered(findings)
+    known = None
+    if seen.server is not None:
+        known = Case(
+            target=target, server=seen.server, leaves=tuple(leaves), responders=tuple(responders)
+        )
     newest = max((o.tls for o in of_the_name(seen.observations)), default="")
     return Report(
         target=target,
@@ -156,6 +164,8 @@ def report(target: str, seen: Seen, judge: Judge) -> Report:
         crl=crl,
         clients=clients(leaves, staples, ordered, responders, newest=newest),
         findings=ordered,
+        server=seen.server,
+        cures={} if known is None else cures(ordered, known),
     )
 
 

@@ -6,7 +6,8 @@ The JSON is `holdfast.check/1`, a contract.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Literal
 
@@ -16,6 +17,7 @@ from holdfast.ocsp.verdict import Verdict
 from holdfast.ocsp.window import Window
 from holdfast.pki.certificate import Certificate
 from holdfast.pki.pem import encode_certificates
+from holdfast.plan.cure import Cure, ServerSeen
 from holdfast.tls.observation import Observation
 
 SCHEMA = "holdfast.check/1"
@@ -244,7 +246,9 @@ class ClientReport:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """Everything about one target. `findings`: gravest first, each once."""
+    """Everything about one target. `findings`: gravest first, each once. `server`: None when it was
+    not looked for; `cures`: by the code of the finding, a patch of that server, or of each that it
+    may be."""
 
     target: str
     servername: str
@@ -258,6 +262,8 @@ class Report:
     crl: CrlReport | None = None
     clients: tuple[ClientReport, ...] = ()
     findings: tuple[Finding, ...] = ()
+    server: ServerSeen | None = None
+    cures: Mapping[str, tuple[Cure, ...]] = field(default_factory=dict)
 
     @property
     def worst(self) -> Severity | None:
@@ -276,8 +282,13 @@ class Report:
             "responders": [responder.as_json() for responder in self.responders],
             "crl": None if self.crl is None else self.crl.as_json(),
             "clients": [client.as_json() for client in self.clients],
-            "findings": [found.as_json() for found in self.findings],
+            "server": None if self.server is None else self.server.as_json(),
+            "findings": [self._finding(found) for found in self.findings],
         }
+
+    def _finding(self, found: Finding) -> JSON:
+        cures = self.cures.get(found.code, ())
+        return {**found.as_json(), "cures": [cure.as_json() for cure in cures]}
 
 
 def document(reports: list[Report]) -> JSON:

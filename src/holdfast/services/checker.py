@@ -9,7 +9,7 @@ ends in its time, with what it has seen and a word of what it has not.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import chain
@@ -22,6 +22,7 @@ from holdfast.ocsp.findings import NOTE
 from holdfast.ocsp.policy import STRICT, Policy
 from holdfast.pki.certificate import Certificate
 from holdfast.plan.checking import Cut, Judge, Seen, report
+from holdfast.plan.cure import ServerSeen
 from holdfast.plan.report import Report
 from holdfast.plan.target import Target
 from holdfast.services.checker_asking import Ask, Asking, Fetch
@@ -36,6 +37,8 @@ LEAST = 60.0  # seconds that they may take anyway
 
 Grown = Callable[[Callable[[], Report]], None]
 """Called as a check goes on, with what makes the report on all that was seen so far."""
+Recognise = Callable[[Target, Seen, str, datetime], Awaitable[ServerSeen | None]]
+"""Finds out what ends TLS at a target, expected to be called by this name; never raises."""
 Which = Literal["all", "first"]
 
 
@@ -71,7 +74,7 @@ class Looking:
 class Checker:
     """`ask(url, subject)` asks a responder and never raises; None: responders are not asked.
     `fetch(url, limit)` gets CRLs (if `crls`) and missing issuers (if `issuers`) and raises from our
-    tree."""
+    tree. `recognise` None: nobody asks what the server is."""
 
     def __init__(
         self,
@@ -83,6 +86,7 @@ class Checker:
         crls: bool = True,
         policy: Policy = STRICT,
         addresses: AddressPolicy = OPERATOR,
+        recognise: Recognise | None = None,
     ) -> None:
         self._roots = tuple(roots)
         self._ask = ask
@@ -91,6 +95,7 @@ class Checker:
         self._crls = crls
         self._policy = policy
         self._addresses = addresses
+        self._recognise = recognise
 
     async def check(
         self, target: Target, looking: Looking, *, at: datetime, grown: Grown | None = None
@@ -116,8 +121,16 @@ class Checker:
 
         seen = await self._observations(target, addresses, servername, looking, tell)
         found = Asking(seen, roots=self._roots, ask=self._ask, fetch=self._fetch, tell=tell)
+
+        async def recognised() -> None:
+            if self._recognise is not None:
+                server = await self._recognise(target, seen, servername, at)
+                found.seen = replace(found.seen, server=server)
+                tell(found.seen)
+
         try:
-            async with asyncio.timeout(looking.asking):
+            async with asyncio.timeout(looking.asking), asyncio.TaskGroup() as beside:
+                beside.create_task(recognised())
                 if self._fetch is not None and self._issuers_wanted:
                     await found.issuers()
                 await found.answers(crls=self._crls)

@@ -32,7 +32,7 @@ WORDS = {
 }
 KNOWN = frozenset(
     {"target", "addresses", "servername", "verdict", "handshakes", "leaves", "staples"}
-    | {"responders", "crl", "clients", "findings"}
+    | {"responders", "crl", "clients", "findings", "server"}
 )
 """The keys of a report that have a section of their own."""
 
@@ -116,6 +116,16 @@ class Answer:
                 )
             case _:
                 return f"{name} was not reached: {gravest}."
+
+    @property
+    def server(self) -> str:
+        """What ends TLS, in words; "" where it is not known."""
+        told = self.report.get("server") or {}
+        name, version = _text(told, "name"), _text(told, "version")
+        if not name or name == "unknown":
+            return ""
+        because = _text(told, "because")
+        return " ".join(filter(None, (name, version, f"({because})" if because else "")))
 
     @property
     def worst(self) -> Mapping[str, Any] | None:
