@@ -67,7 +67,8 @@ class Finding:
 
     @property
     def hint(self) -> str:
-        return self._filled(self.rule.hint)
+        """The row's; an `advice` among the facts, which fits the case better, takes its place."""
+        return str(self.facts["advice"]) if "advice" in self.facts else self._filled(self.rule.hint)
 
     @property
     def spec(self) -> str:
@@ -303,7 +304,7 @@ RULES: dict[str, Rule] = {
     ),
     "staple-too-large": Rule(
         WARNING,
-        "{it} has {size} bytes; with it the handshake does not fit the first flight",
+        "{it} has {size} bytes; with it the handshake does not fit the first flight{more}",
         "have the CA leave needless certificates and extensions out of its answers",
         "RFC 6928",
     ),
@@ -530,7 +531,7 @@ RULES: dict[str, Rule] = {
     "starttls-refused": Rule(
         FAULT,
         "no TLS by STARTTLS with {address}: {problem}",
-        "{advice}",
+        "turn STARTTLS on in that server, or look at the port",
         "RFC 3207, RFC 2595",
     ),
     "without-sni-differs": Rule(

@@ -24,6 +24,9 @@ from holdfast.ocsp.window import duration_text
 from holdfast.pki.certificate import Certificate
 
 LARGE = 14600  # bytes; the initial congestion window, ten segments of 1460 (RFC 6928)
+# A CertificateStatus of 16384 bytes, less its own four; ssl/statem/statem_clnt.c,
+# ossl_statem_client_max_message_size
+OPENSSL_MOST_IN_TLS12 = 16384 - 4
 LAST_INSTANT = datetime.max.replace(tzinfo=UTC)
 UNKEPT_LIFETIME = "12 h"  # K6: what a keeper allows a response without nextUpdate
 
@@ -81,8 +84,14 @@ def examine(
     if policy.nonce is not None:
         nonce_matches(basic, policy.nonce, findings)
     if len(response.der) > LARGE:
-        findings.append(finding("response-too-large", size=len(response.der)))
+        findings.append(_too_large(len(response.der)))
     return Verdict(response, subject, at, tuple(findings), single, signer, role)
+
+
+def _too_large(size: int) -> Finding:
+    ended = size > OPENSSL_MOST_IN_TLS12
+    more = ", and in TLS 1.2 clients on OpenSSL end the connection at it" if ended else ""
+    return finding("response-too-large", size=size, more=more)
 
 
 def examine_bytes(

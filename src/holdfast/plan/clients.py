@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from holdfast.ocsp.findings import Finding
+from holdfast.ocsp.verify import OPENSSL_MOST_IN_TLS12
 from holdfast.pki.chain import find_issuer
 from holdfast.plan.report import ClientReport, LeafReport, ResponderReport, StapleReport
 
@@ -49,8 +50,9 @@ ISSUER_NOT_SENT = "issuer-not-sent"  # no finding: the chain is complete for eve
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Client:
     """`refuses`: the findings at which it ends. `proven`: at what a valid staple tells revoked.
-    `empty`: at an empty staple. `asks`: the findings at which it asks the responder itself, and
-    ends when that does not answer either. `tls13`: those at which it ends in TLS 1.3 alone."""
+    `empty`: at an empty staple. `most12`: the largest staple that it takes in TLS 1.2. `asks`: the
+    findings at which it asks the responder itself, and ends when that does not answer either.
+    `tls13`: those at which it ends in TLS 1.3 alone."""
 
     name: str
     rule: str
@@ -60,6 +62,7 @@ class Client:
     empty: bool = True
     asks: frozenset[str] = frozenset()
     tls13: frozenset[str] = frozenset()
+    most12: int | None = None
 
 
 CLIENTS: tuple[Client, ...] = (
@@ -105,6 +108,7 @@ CLIENTS: tuple[Client, ...] = (
         rule="wants a good, current staple, and the issuer among what was sent",
         source="curl/curl lib/vtls/openssl.c, ossl_check_ocsp / verifystatus; our runs of 7.88",
         refuses=_CERTIFICATE | _USELESS | _NO_AIA | {"staple-missing", "no-responder-url"},
+        most12=OPENSSL_MOST_IN_TLS12,
     ),
     Client(
         name="gnutls-cli",
@@ -143,6 +147,7 @@ CLIENTS: tuple[Client, ...] = (
         source="openssl/openssl ssl/statem/statem_clnt.c, tls_process_cert_status_body; apps/"
         "s_client.c, ocsp_resp_cb",
         refuses=(_CERTIFICATE - {"certificate-name-mismatch"}) | _NO_AIA | {"staple-malformed"},
+        most12=OPENSSL_MOST_IN_TLS12,
     ),
 )
 
@@ -169,6 +174,8 @@ def clients(
         hits = _hits(client, leaves, first, findings, responders)
         if newest == "TLSv1.3":
             hits += [found.code for found in findings if found.code in client.tls13]
+        elif client.most12 is not None and any(len(s.der) > client.most12 for s in first):
+            hits.append("staple-too-large")
         because = hits[0] if hits else None
         rows.append(ClientReport(client.name, not hits, because, client.rule, client.source))
     return tuple(rows)

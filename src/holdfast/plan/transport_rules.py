@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from holdfast.errors import Malformed
 from holdfast.ocsp.findings import NOTE, Finding, finding
 from holdfast.ocsp.response import Response
+from holdfast.ocsp.verify import OPENSSL_MOST_IN_TLS12
 from holdfast.tls.observation import Failure, Observation
 
 NO_ROUTE = "unreachable"  # the class of "this machine has no way to that address"
@@ -58,12 +59,9 @@ def _one_address(
                 return
         elif error.kind == "starttls-refused":
             if not worked:
-                advice = error.hint or "turn STARTTLS on in that server, or look at the port"
-                into.append(
-                    finding(
-                        "starttls-refused", address=address, problem=error.problem, advice=advice
-                    )
-                )
+                facts = {"address": address, "problem": error.problem}
+                facts |= {"advice": error.hint} if error.hint else {}
+                into.append(finding("starttls-refused", **facts))
                 return
         elif not worked and not any(o.seen for o in seen):
             into.append(_failed(observation, error))
@@ -77,10 +75,13 @@ def _one_address(
 
 
 def _ended_by_staple(observation: Observation) -> bool:
-    """OpenSSL ends the handshake at a staple that is empty or does not parse."""
+    """OpenSSL ends the handshake at a staple that is empty or does not parse, and in TLS 1.2 at a
+    large one, which other clients take."""
     for staple in observation.staples:
         if staple is None:
             continue
+        if len(staple) > OPENSSL_MOST_IN_TLS12 and observation.tls != "TLSv1.3":
+            return True
         try:
             Response.parse(staple)
         except Malformed:

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from holdfast.ocsp.response import Response
+from holdfast.ocsp.certid import CertID
+from holdfast.ocsp.extension import Extension
+from holdfast.ocsp.response import Response, SingleResponse
+from holdfast.ocsp.sign import Signer
+from holdfast.ocsp.statuses import GOOD
 from support.answers import an_answer
 from support.check_world import CA, codes, looked
 from support.tls_peers import gnutls_serv, openssl_server
@@ -51,6 +56,32 @@ def test_a_staple_that_is_too_large_for_openssl_is_read_to_its_end(
         report = looked(port, roots, "--tls", "1.2", "--no-fetch", "--handshakes", 1)
     assert report["staples"][0]["bytes"] == len(sent)
     assert "staple-malformed" in codes(report)
+
+
+@pytest.mark.parametrize("version", ["1.2", "1.3"])
+def test_a_large_one_is_no_failed_handshake_and_who_ends_at_it_is_told(
+    roots: Path, tmp_path: Path, version: str
+) -> None:
+    """The limit of 16 KB is OpenSSL's own in TLS 1.2: the other clients go on."""
+    site = a_site(CA)
+    padding = Extension("1.3.6.1.4.1.99999.1", False, bytes(20_000))
+    single = SingleResponse(CertID.of(site.certificate.serial, CA.certificate), GOOD, NOW, None)
+    single = single._replace(next_update=NOW + timedelta(days=4))
+    signer = Signer(CA.certificate, CA.key, CA.certificate)
+    sent = signer.respond([single], produced_at=NOW, extensions=(padding,))
+    only = f"NORMAL:-VERS-ALL:+VERS-TLS{version}"
+    with gnutls_serv(site, tmp_path, sent, "--priority", only) as port:
+        report = looked(port, roots, "--tls", version, "--no-fetch", "--handshakes", 1)
+    assert codes(report) == {"staple-too-large"}
+    assert (report["verdict"], report["exit"]) == ("warning", 0)
+    ends = {row["client"]: row["because"] for row in report["clients"] if not row["accepts"]}
+    message = report["findings"][0]["message"]
+    if version == "1.2":
+        assert set(ends) == {"curl --cert-status", "openssl s_client"}
+        assert set(ends.values()) == {"staple-too-large"}
+        assert message.endswith("and in TLS 1.2 clients on OpenSSL end the connection at it")
+    else:
+        assert ends == {}
 
 
 @pytest.mark.parametrize("hash_algorithm", ["sha1", "sha256"])
