@@ -1,6 +1,6 @@
 """What the responder's benchmark serves: a CA with P-256, its certificates, and requests of them.
 
-Serials are random 16 octets, as public CAs have them; every answer is signed by the CA itself.
+Every answer is signed by the CA itself.
 """
 
 from __future__ import annotations
@@ -8,38 +8,32 @@ from __future__ import annotations
 import base64
 import random
 import sys
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from itertools import islice
 from pathlib import Path
 from urllib.parse import quote
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.append(str(ROOT / "tests"))  # the CA is the tests'
 
+from bench._responder_store import Serials, fill  # noqa: E402
 from holdfast.ocsp.certid import CertID  # noqa: E402
 from holdfast.ocsp.request import Request  # noqa: E402
-from holdfast.ocsp.sign import Signer  # noqa: E402
-from holdfast.ocsp.template import Template  # noqa: E402
-from holdfast.pki import keys, pem  # noqa: E402
-from holdfast.plan import record  # noqa: E402
-from holdfast.stores.answers_filling import Filling  # noqa: E402
+from holdfast.pki import pem  # noqa: E402
 from support.pki import a_root, private  # noqa: E402
-
-BATCH = 20_000
-GOOD = b"\x80\x00"
 
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """`shelf` holds an answer of each of `serials`, which are in order."""
+    """`shelf` holds an answer of each of `serials`, which are in order. `filled`: the seconds that
+    signing them took, 0 when they were there."""
 
     folder: Path
     shelf: Path
-    serials: list[bytes]
+    serials: Serials
     at: datetime
+    filled: float
 
     @property
     def ca(self) -> Path:
@@ -50,66 +44,27 @@ class World:
         return self.folder / "ca.key"
 
 
-def make(folder: Path, count: int, *, workers: int = 2) -> World:
-    """A CA in `folder`, if it is not there, and a shelf of `count` answers."""
-    at = datetime.now(UTC).replace(microsecond=0)
+def ca_in(folder: Path) -> None:
+    """A CA in `folder`, if there is none."""
     if not (folder / "ca.pem").exists():
-        ca = a_root(at=at - timedelta(days=1))
-        (folder / "ca.pem").write_bytes(ca.issued.pem)
+        ca = a_root(at=datetime.now(UTC).replace(microsecond=0) - timedelta(days=1))
         private(folder / "ca.key", ca.issued.key_pem())
-        (folder / "ca.key").chmod(0o600)
-    rolls = random.Random(count)
-    serials = sorted({b"\x01" + rolls.randbytes(15) for _ in range(count)})
-    shelf = folder / f"answers-{count}.mdb"
-    world = World(folder, shelf, serials, at)
-    issuer = pem.certificates(world.ca.read_bytes(), name="ca.pem")[0]
-    batches = (serials[i : i + BATCH] for i in range(0, len(serials), BATCH))
-    with Filling(shelf, ca=issuer) as filling, ProcessPoolExecutor(workers) as pool:
-        for signed in _in_turn(pool, world, batches, workers):
-            filling.write(signed)
-        filling.compared(int(at.timestamp()))
-    return world
+        (folder / "ca.pem").write_bytes(ca.issued.pem)
 
 
-def _in_turn(
-    pool: ProcessPoolExecutor, world: World, batches: Iterator[list[bytes]], workers: int
-) -> Iterator[list[tuple[bytes, bytes]]]:
-    under_way = [
-        pool.submit(_signed, world.folder, batch, world.at) for batch in islice(batches, workers)
-    ]
-    while under_way:
-        first = under_way.pop(0)
-        for batch in islice(batches, 1):
-            under_way.append(pool.submit(_signed, world.folder, batch, world.at))
-        yield first.result()
-
-
-def _signed(folder: Path, serials: Sequence[bytes], at: datetime) -> list[tuple[bytes, bytes]]:
-    issuer = pem.certificates((folder / "ca.pem").read_bytes(), name="ca.pem")[0]
-    key = keys.load((folder / "ca.key").read_bytes(), name="ca.key")
-    template = Template(Signer(issuer, key, issuer))
-    ends = at + timedelta(days=3)
-    moment = template.moment(produced_at=at, this_update=at, next_update=ends)
-    found = []
-    for serial in serials:
-        der, status_at = moment.shelved(serial, GOOD)
-        header = record.HEADER.pack(
-            int(at.timestamp()),
-            int(ends.timestamp()),
-            record.SIZE + status_at,
-            len(GOOD),
-            record.mask(["sha1"]),
-        )
-        found.append((serial, header + der))
-    return found
+def make(folder: Path, count: int, *, store: Path | None = None) -> World:
+    """A shelf of `count` answers by the CA in `folder`, in the folder `store` (None: the same)."""
+    serials = Serials(count)
+    shelf = (store or folder) / f"answers-{count}.mdb"
+    filled = fill(folder, shelf, serials)
+    return World(folder, shelf, serials, datetime.now(UTC).replace(microsecond=0), filled)
 
 
 def chosen(world: World, count: int) -> list[bytes]:
     """So many of the serials, at random, the same each time."""
     rolls = random.Random(7)
-    if count >= len(world.serials):
-        return rolls.sample(world.serials, len(world.serials))
-    return rolls.sample(world.serials, count)
+    whole = len(world.serials)
+    return [world.serials[one] for one in rolls.sample(range(whole), min(count, whole))]
 
 
 def questions(world: World, serials: Sequence[bytes]) -> list[bytes]:
