@@ -13,6 +13,7 @@ from struct import Struct
 from typing import NamedTuple
 
 HEADER = Struct(">IIHBB")  # this_update, next_update, where the status is, its length, the hashes
+TIMES = Struct(">II")  # the beginning of it, all that has to be known to serve
 SIZE = HEADER.size
 
 _BITS = {"sha1": 1, "sha256": 2, "sha384": 4, "sha512": 8}

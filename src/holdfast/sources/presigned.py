@@ -72,6 +72,7 @@ class Presigned:
         self._behind: frozenset[bytes] = frozenset()  # tags of CAs whose part is out of date
         self._overruled: dict[bytes, frozenset[bytes] | None] = {}
         self._era = 0
+        self._place = 0  # in an answer, of its CertID
         self._told: dict[str, float] = {}
 
     @property
@@ -106,22 +107,27 @@ class Presigned:
         if at != self._second:
             self.tick(at)
         asked = self._read(data)
-        if asked is None or asked[0] in self._behind:
+        if asked is None:
             return None
-        if self._overruled and self._is_overruled(*asked):
+        ca, serial = asked
+        if ca in self._behind or (self._overruled and self._is_overruled(ca, serial)):
             return None
         try:
-            held = self._shelf.held(*asked)
+            held = self._shelf.held(ca, serial)
         except StoreError as error:
             self._tell(error.message, error.hint)
             return None
-        if held is None or not held.this_update <= at < held.next_update:
+        if held is None:
             return None
-        certid = data[CERTID_AT:]
-        found_at = held.der.find(certid)  # and so it is about this certificate, whatever the tag
-        if found_at < 0:
+        der, this_update, next_update = held
+        if not this_update <= at < next_update:
             return None
-        said = _SAID.get(held.der[found_at + len(certid)])
+        certid = data[CERTID_AT:]  # held too, and so it is about this certificate, whatever the tag
+        if not der.startswith(certid, self._place):  # where it was in the last one
+            self._place = der.find(certid)
+            if self._place < 0:
+                return None
+        said = _SAID.get(der[self._place + len(certid)])
         return None if said is None else (held, said)
 
     # as an `Answering`, where nobody looks into the shelf before: behind another shelf

@@ -14,17 +14,17 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import RLock, get_ident
+from time import monotonic
 from typing import Any
 
 import lmdb
 
 from holdfast.errors import StoreError
-from holdfast.plan.record import HEADER, SIZE
+from holdfast.plan.record import SIZE, TIMES
 from holdfast.seams import HeldAnswer
 from holdfast.stores.answers_commits import Commits
 
@@ -40,6 +40,11 @@ MAX_READERS = 1022  # transactions at one time; one a process
 LOOK_EVERY = 1.0  # seconds between two looks whether another file stands there
 KEPT_FOR = 1.0  # seconds for which a transaction of reads is kept: beginning one costs a read
 
+_Kept = tuple[int, int, Callable[..., Any], Any]
+"""The last commit that a transaction sees, its thread, its `get`, itself."""
+
+_times = TIMES.unpack_from
+_made = tuple.__new__  # a NamedTuple made so costs half
 _LITTLE = 16 << 20  # bytes; a commit of 10,000 answers may need as many
 _ROOM = (
     "make room on that file system; what was committed before is kept, and signing goes on there"
@@ -65,39 +70,49 @@ class Answers:
         self.path = Path(path)
         self._keep_for = keep_for
         self._env: Any = None
-        self._commits: Commits | None = None
+        self._last: Callable[[], int] = _never
         self._file: tuple[int, int] | None = None
         self._opened = 0
         self._looked = float("-inf")
         self._answers: dict[bytes, Any] = {}
         self._absent: tuple[int, set[bytes]] = (0, set())
-        self._kept: tuple[int, int, Any] | None = None  # last commit seen, thread, transaction
+        self._kept: _Kept | None = None
         self._dropping: asyncio.TimerHandle | None = None
         self._lock = RLock()  # a process may open the file once, and threads read it too
+        self._acquire, self._release = self._lock.acquire, self._lock.release
 
     def held(self, ca: bytes, serial: bytes, /) -> HeldAnswer | None:
+        self._acquire()  # this way, and not by `with`: it costs half, and is done for each answer
         try:
-            with self._lock:
-                env = self._current()
+            env = self._env
+            if env is None or monotonic() - self._looked >= LOOK_EVERY:
+                env = self._looked_again()
                 if env is None:
                     return None
-                answers = self._answers.get(ca)
-                if answers is None and (answers := self._found(ca)) is None:
-                    return None
-                value = self._reading(env).get(serial, None, answers)
+            answers = self._answers.get(ca)
+            if answers is None and (answers := self._found(ca)) is None:
+                return None
+            kept, number = self._kept, self._last()
+            if kept is None or kept[0] != number or kept[1] != get_ident():
+                kept = self._reading(env, number)
+            value = kept[2](serial, None, answers)
         except lmdb.Error as error:
             raise trouble(self.path, error) from error
+        finally:
+            self._release()
         if value is None:
             return None
-        this_update, next_update, _, _, _ = HEADER.unpack_from(value)
-        return HeldAnswer(value[SIZE:], this_update, next_update)
+        this_update, next_update = _times(value)
+        return _made(HeldAnswer, (value[SIZE:], this_update, next_update))
 
     @property
     def generation(self) -> int:
         try:
-            if self._current() is None or self._commits is None:
-                return self._opened << 48
-            return self._opened << 48 | self._commits.last()
+            if self._env is None or monotonic() - self._looked >= LOOK_EVERY:
+                with self._lock:
+                    if self._looked_again() is None:
+                        return self._opened << 48
+            return self._opened << 48 | self._last()
         except lmdb.Error as error:
             raise trouble(self.path, error) from error
 
@@ -133,7 +148,7 @@ class Answers:
             self._drop()
             if self._env is not None:
                 self._env.close()
-            self._env, self._commits, self._file, self._answers = None, None, None, {}
+            self._env, self._last, self._file, self._answers = None, _never, None, {}
 
     def __enter__(self) -> Answers:
         return self
@@ -145,13 +160,12 @@ class Answers:
 
     def _current(self) -> Any:
         """The open file, None while there is none."""
-        now = time.monotonic()
-        if now - self._looked < LOOK_EVERY and self._env is not None:
+        if self._env is not None and monotonic() - self._looked < LOOK_EVERY:
             return self._env
-        with self._lock:
-            return self._looked_again(now)
+        return self._looked_again()
 
-    def _looked_again(self, now: float) -> Any:
+    def _looked_again(self) -> Any:
+        now = monotonic()
         try:
             seen = os.stat(self.path)
         except FileNotFoundError:
@@ -164,36 +178,32 @@ class Answers:
             self._env = opened(self.path, readonly=True) if seen.st_size else None
             if self._env is None:
                 return None  # in the making
-            self._commits = Commits(self.path, self._env)
+            self._last = Commits(self.path, self._env).last
             self._file = seen.st_dev, seen.st_ino
             self._opened += 1
             self._absent = (0, set())
         self._looked = now
         return self._env
 
-    def _reading(self, env: Any) -> Any:
-        """A transaction that sees the last commit. Outside of the event loop nobody would end one
-        that is kept, and threads may not share it: there each read has its own."""
-        assert self._commits is not None
-        number, thread = self._commits.last(), get_ident()
-        kept = self._kept
-        if kept is not None and kept[0] == number and kept[1] == thread:
-            return kept[2]
+    def _reading(self, env: Any, number: int) -> _Kept:
+        """A transaction that sees the last commit, `number`. Outside of the event loop nobody would
+        end one that is kept, and threads may not share it: there each read has its own."""
         transaction = env.begin()
+        begun = number, get_ident(), transaction.get, transaction
         try:
             loop = asyncio.get_running_loop()
         except RuntimeError:
-            return transaction  # ends when it is forgotten
+            return begun  # ends when it is forgotten
         self._drop()
-        self._kept = number, thread, transaction
+        self._kept = begun
         self._dropping = loop.call_later(self._keep_for, self._drop)
-        return transaction
+        return begun
 
     def _drop(self) -> None:
         with self._lock:
             kept, self._kept = self._kept, None
             if kept is not None:
-                kept[2].abort()
+                kept[3].abort()
             if self._dropping is not None and kept is not None and kept[1] == get_ident():
                 self._dropping.cancel()  # only by the thread of its loop
                 self._dropping = None
@@ -278,6 +288,11 @@ def _foreign(path: Path, form: bytes | None) -> StoreError:
         f"{path}: an LMDB file of something else, not answers of holdfast",
         hint="name another file; nothing was changed",
     )
+
+
+def _never() -> int:
+    """The last commit to a file that is not there."""
+    return 0
 
 
 def _last(env: Any) -> int:
