@@ -101,7 +101,9 @@ async def local_server(
     version = ".".join(map(str, configuration.version))
     site, files = _site(configuration.sites, leaves, address.port, servername=servername, at=at)
     if site is not None:
-        here = replace(here, site=site.name, files=files, block=_block(kind, site))
+        here = replace(
+            here, site=site.name, stapling=site.stapling, files=files, block=_block(kind, site)
+        )
     return ServerSeen(software=replace(software, version=version), here=here)
 
 

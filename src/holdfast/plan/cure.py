@@ -145,7 +145,8 @@ class Here:
     """A server that runs on this machine, and the site that was looked at, as far as it is found.
 
     `program`, `config` and `pid_file`: where they are not the usual ones. `site`: its name for
-    setup. `block`: (file, line) where it begins. `reload`: the command that does it.
+    setup. `stapling`: how it staples, in setup's words. `block`: (file, line) where it begins.
+    `reload`: the command that does it.
     """
 
     kind: Kind
@@ -155,6 +156,7 @@ class Here:
     config: str = ""
     pid_file: str = ""
     site: str = ""
+    stapling: str = ""
     block: tuple[str, int] | None = None
     files: tuple[CertificateFile, ...] = ()
 
@@ -163,6 +165,7 @@ class Here:
             "pid": self.pid,
             "config": self.config or None,
             "site": self.site or None,
+            "stapling": self.stapling or None,
             "certificate_files": [file.path for file in self.files],
         }
 

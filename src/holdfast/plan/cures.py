@@ -9,8 +9,9 @@ Caddy's `tls` directive.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from holdfast.ocsp.findings import Finding
 from holdfast.plan.cure import CertificateFile, Cure, Edit, Here, Run, Say, ServerSeen, Step
@@ -59,6 +60,7 @@ CERTIFICATE = frozenset(
     }
 )
 LIVE = "/etc/letsencrypt/live/"  # certbot's, which a renewal follows
+RELAY = re.compile(r"http://(127\.[0-9.]+|\[::1\]|localhost):\d+/ocsp")  # as setup writes it
 SHORT_SET: tuple[Kind, ...] = ("apache", "nginx", "haproxy", "iis", "caddy")
 SET_UP = ("apache", "nginx", "haproxy")  # by `holdfast setup`
 
@@ -98,8 +100,10 @@ def cures(findings: Sequence[Finding], case: Case) -> Mapping[str, tuple[Cure, .
 def _maker(code: str, case: Case) -> Maker | None:
     if code in CERTIFICATE:
         return _certificate
-    if code in NO_STAPLE or (code in BAD_STAPLE and _better_is_to_be_had(case)):
+    if code in NO_STAPLE:
         return _stapling
+    if code in BAD_STAPLE:
+        return _renewed_staple if _better_is_to_be_had(case) else None
     if code in CHAIN:
         return _chain
     return _version if code in VERSION else None
@@ -114,15 +118,41 @@ def _better_is_to_be_had(case: Case) -> bool:
 
 
 def _stapling(kind: Kind, case: Case) -> Cure:
+    """Stapling turned on."""
     steps: list[Step] = []
+    here = case.here
+    if here is not None and kind in SET_UP:
+        steps += _own_responder(here)
     if kind in SET_UP:
         steps.append(Run(setup_words(kind, case)))
     elif kind == "iis":
         steps.append(Run(("holdfast", "setup", "iis")))
-    if case.here is not None:
+    if here is not None:
         return _cure(kind, case, steps)
     short = case.server.software.name == "unknown" and bool(steps)
     return _cure(kind, case, steps, () if short else stapling_by_hand(kind))
+
+
+def _renewed_staple(kind: Kind, case: Case) -> Cure:
+    """A bad staple forgotten: Apache and nginx hold theirs until they are reloaded, and setup
+    would look at it as it is."""
+    here, cure = case.here, _stapling(kind, case)
+    if here is None or kind not in ("apache", "nginx"):
+        return cure
+    *before, last = cure.steps
+    return replace(cure, steps=(*before, Run(here.reload), last))
+
+
+def _own_responder(here: Here) -> list[Step]:
+    """A line that has it ask another responder than the certificate names, but for a keeper's
+    relay, taken out."""
+    found = re.search(r"\bhttps?://\S+", here.stapling)
+    if found is None or here.block is None or RELAY.fullmatch(found[0]):
+        return []
+    file, line = here.block
+    word = "SSLStaplingForceURL" if here.kind == "apache" else "ssl_stapling_responder"
+    where = "the <VirtualHost>" if here.kind == "apache" else "the server block"
+    return [Edit(file=file, line=line, where=where, out=(word,))]
 
 
 def setup_words(kind: Kind, case: Case) -> tuple[str, ...]:

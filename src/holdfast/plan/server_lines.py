@@ -17,6 +17,10 @@ BLANKS: dict[str, str] = {
     "RESOLVER": "the address of a name server",
 }
 
+OLD_TLS = (  # words of HAProxy that hold it back
+    *("no-tlsv12", "no-tlsv13", "force-tlsv10", "force-tlsv11", "force-tlsv12"),
+    *("ssl-max-ver TLSv1.0", "ssl-max-ver TLSv1.1", "ssl-max-ver TLSv1.2"),
+)
 _SCHANNEL = r"HKLM:\SYSTEM\CurrentControlSet\Control\SecurityProviders\SCHANNEL"
 
 
@@ -59,8 +63,10 @@ def stapling_by_hand(kind: Kind) -> tuple[Step, ...]:
             return (
                 Run(("holdfast", "fetch", "SITE.pem", "--out", "SITE.pem.ocsp")),
                 *reload,
-                Say("and again before it ends; HAProxy 3.0 renews it by itself:"),
-                Edit(where="the section global", put=("ocsp-update.mode on",)),
+                Say(
+                    "and again before it ends; HAProxy 3.0 and newer renews it by itself, with "
+                    "`ocsp-update.mode on` in its section global"
+                ),
             )
         case "iis":
             words = (
@@ -139,7 +145,7 @@ def protocols(kind: Kind, here: Here | None) -> list[Step]:
                 Edit(
                     where="its configuration, in `bind` lines and ssl-default-bind-options",
                     file=config or ("" if here is None else "/etc/haproxy/haproxy.cfg"),
-                    cut=("no-tlsv13", "force-tlsv12", "ssl-max-ver TLSv1.2"),
+                    cut=OLD_TLS,
                 )
             ]
         case "iis":
