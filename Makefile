@@ -4,24 +4,46 @@ PYTHON ?= python3
 BIN := .venv/bin
 TESTS ?= tests
 DEMO ?=
+# Of tests at a time.
+WORKERS ?= 2
+PYTEST = $(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal
 
-.PHONY: demo test test-slow bench format docs picture check clean setup setup-test
+# Hundreds of tests start holdfast as a process: without this each would compile all of it anew.
+unexport PYTHONDONTWRITEBYTECODE
+
+CHECKS := check-mypy check-tests check-ruff check-format check-imports
+
+.PHONY: demo test test-slow bench format docs picture check $(CHECKS) clean setup setup-test
 
 demo: setup
 	@$(BIN)/holdfast demo $(DEMO)
 
 test: check
-	@$(BIN)/python -m pytest -q -n 2 --dist worksteal -m "not slow" $(TESTS)
+	@$(PYTEST) -m "not slow" $(TESTS)
 
 # Where the fuzzer cannot be installed its test goes on without guidance, and says so.
 test-slow: check
 	-@$(BIN)/python -m pip install -q --no-deps --require-hashes -r constraints-fuzz.txt 2>/dev/null
-	@$(BIN)/python -m pytest -q -n 2 --dist worksteal -m slow --timeout 1800 $(TESTS)
+	@$(PYTEST) -m slow --timeout 1800 $(TESTS)
 
+# mypy takes one core, all others together less than another.
 check: setup-test
-	@tools/step "ruff check" $(BIN)/ruff check -q .
-	@tools/step "ruff format" $(BIN)/ruff format -q --check .
+	@$(MAKE) --no-print-directory -j 2 $(CHECKS)
+
+check-mypy:
 	@tools/step "mypy --strict" $(BIN)/mypy
+
+# Reading the tests leaves them compiled, so that the workers need not do it, each for itself.
+check-tests:
+	@tools/step "reading tests" $(BIN)/python -m pytest -q --collect-only $(TESTS)
+
+check-ruff:
+	@tools/step "ruff check" $(BIN)/ruff check -q .
+
+check-format:
+	@tools/step "ruff format" $(BIN)/ruff format -q --check .
+
+check-imports:
 	@tools/step "import laws" $(BIN)/lint-imports
 
 bench: setup-test
