@@ -7,18 +7,19 @@ Ed25519 and RSA PKCS#1 sign the same message the same way, so that whole respons
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
-from datetime import timedelta
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
 from random import Random
 
 import pytest
 
 from holdfast.ocsp.certid import HASH_OIDS, CertID
 from holdfast.ocsp.request import Request, SingleRequest
+from holdfast.ocsp.response import Response
 from holdfast.ocsp.sign import Signer
 from holdfast.ocsp.single_extensions import CrlID
 from holdfast.ocsp.statuses import GOOD, CertificateStatus, RevocationReason, Revoked
-from holdfast.plan.answering import Answer, Detail, answer, read_request
+from holdfast.plan.answering import Answer, Detail, Signed, answer, read_request
 from holdfast.plan.choosing import choose
 from holdfast.plan.rules import (
     NeverIssued,
@@ -164,7 +165,7 @@ def test_every_way_to_an_answer_ends_at_the_same_octets(batch: int, keep: int) -
             data = a_question(rng)
             right = by_the_book(data, rules, ledger, clock)
             for _ in range(2):  # the second time its shape is known
-                quick = source.signed_now(data)
+                (quick,) = source.signed_now([data])
                 if quick is not None:
                     in_octets += 1
                     assert quick == octets_of(right)
@@ -172,3 +173,74 @@ def test_every_way_to_an_answer_ends_at_the_same_octets(batch: int, keep: int) -
             if not keep and rng.random() < 0.3:
                 clock.advance(timedelta(seconds=rng.choice((0.4, 1, 100))))
     assert in_octets or keep  # what the general way made first is given again by it
+
+
+def asked(serial: int, nonce: bytes | None) -> bytes:
+    return Request.build(CertID.of(serial, CA.certificate), nonce=nonce).encode()
+
+
+class Noting:
+    """An `Audit` that is told several at once, and of others one by one."""
+
+    def __init__(self) -> None:
+        self.noted: list[bytes] = []
+
+    def __call__(self, answer: Answer, _: Signer) -> None:
+        self.noted.append(answer.der)
+
+    def several(self, made: Sequence[tuple[int, Signed]], _: Signer, __: datetime) -> None:
+        for serial, (der, *_) in made:
+            basic = Response.parse(der).basic
+            assert basic is not None
+            (single,) = basic.singles
+            assert single.certid.serial == serial
+            self.noted.append(der)
+
+
+@pytest.mark.parametrize("keep", [0, 100])
+def test_what_is_answered_together_is_what_each_is_answered_alone(keep: int) -> None:
+    """In order, whatever stands beside it; R36: each signature is noted once."""
+    rng = Random(f"together {keep}")
+    in_octets = 0
+    for _ in range(20):
+        rules, ledger, audit = some_rules(rng), Rows(), Noting()
+        source = Signing(
+            signer=Signers(*SIGNERS),
+            ledger=ledger,
+            clock=FakeClock(AT),
+            rules=rules,
+            audit=audit,
+            keep=keep,
+        )
+        several = [a_question(rng) for _ in range(6)]
+        several += [asked(rng.choice(SERIALS), rng.choice((None, b"n"))) for _ in range(6)]
+        for data in several:  # their shapes are known then
+            asyncio.run(source.answer_bytes(data))
+        several += rng.choices(several, k=6)
+        rng.shuffle(several)
+        audit.noted.clear()
+        made = source.signed_now(several)
+        given = [one for one in made if one is not None]
+        in_octets += len(given)
+        for data, one in zip(several, made, strict=True):
+            assert one is None or one == octets_of(by_the_book(data, rules, ledger, FakeClock(AT)))
+        assert set(audit.noted) <= {der for der, *_ in given}
+        if not keep:
+            assert sorted(audit.noted) == sorted(der for der, *_ in given)
+    assert in_octets > (5 if keep else 40)  # what the general way made is given again by it
+
+
+def test_what_is_asked_twice_at_once_is_signed_once() -> None:
+    """R23: a crowd costs one signature, and a nonce is never another's."""
+    audit = Noting()
+    source = Signing(signer=SIGNERS[0], ledger=Rows(), clock=FakeClock(AT), audit=audit)
+    for nonce in (None, b"o" * 16):  # their shapes are known then
+        asyncio.run(source.answer_bytes(asked(0x7F, nonce)))
+    audit.noted.clear()
+    plain, nonced = asked(1, None), asked(1, b"n" * 16)
+    made = source.signed_now([plain, plain, nonced, plain, nonced])
+    first, second, third, fourth, fifth = (one for one in made if one is not None)
+    assert first is second is fourth
+    assert audit.noted == [first[0], third[0], fifth[0]]
+    assert source.signed_now([plain]) == [first]
+    assert len(audit.noted) == 3

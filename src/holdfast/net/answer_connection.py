@@ -1,8 +1,9 @@
 """One client of an `AnswerServer`: a plain request is answered from bytes to bytes.
 
 Laws: the quick way is taken only between requests, with nothing under way, waiting to be sent or
-draining, and for one whole request in one read; whatever else comes is the general reader's. A
-server that ends closes no connection in the moment in which a request may be on its way there.
+draining, and for one whole request in one read; whatever else comes is the general reader's, when
+what is owed has been sent. A server that ends closes no connection in the moment in which a request
+may be on its way there.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING
 from holdfast.net.http_connection import Connection
 
 if TYPE_CHECKING:
-    from holdfast.net.answer_server import AnswerServer
+    from holdfast.net.answer_server import AnswerServer, Due
 
 LAST_CALL = 1.0  # seconds in which what a client has sent already is answered when a server ends
 _UNKNOWN = -1, None
@@ -26,10 +27,19 @@ class AnswerConnection(Connection):
     def __init__(self, server: AnswerServer) -> None:
         super().__init__(server)
         self._answers = server
+        self.owed = False
+        """A reply is made at the end of this turn of the loop."""
         self._second = -1
         self._messages = self._completed = 0
 
+    @property
+    def gone(self) -> bool:
+        """Nothing can be sent any more."""
+        return self._last_sent
+
     def data_received(self, data: bytes) -> None:
+        if self.owed:
+            self._answers.settle()
         between = (
             self._stage == "idle"
             and self._worker is None
@@ -46,7 +56,7 @@ class AnswerConnection(Connection):
         if now >= server.until:
             server.tick(now)
         line, _, block = data.partition(b" HTTP/1.1\r\n")
-        reply = None
+        reply: bytes | Due | None = None
         try:
             stays = server.gets.get(block)
             if stays is not None:
@@ -59,20 +69,55 @@ class AnswerConnection(Connection):
                     reply = server.quick.post(line, body, self._peer)
         except Exception:
             _log.exception("a bug in answering %r", line[:200])
-        if reply is not None and not stays:
+        if isinstance(reply, bytes):
+            self._reply(reply, stays=bool(stays))
+        elif reply is not None:
+            self.owed = True
+            server.owe(self, reply, data, stays=bool(stays))
+        else:
+            self._general(data)
+
+    def settled(self, reply: bytes | None, data: bytes, *, stays: bool) -> None:
+        """What is owed for `data` is `reply`; None: the general reader answers."""
+        self.owed = False
+        if reply is None:
+            self._general(data)
+        else:
+            self._reply(reply, stays=stays and not self._answers.draining)
+
+    def eof_received(self) -> bool:
+        if self.owed:
+            self._answers.settle()
+        return super().eof_received()
+
+    def drain(self) -> None:
+        if self.owed:
+            self._answers.settle()
+        super().drain()
+
+    def _expired(self) -> None:
+        if self.owed:
+            self._answers.settle()
+            self._deadline.set(self._limits.idle_seconds)
+        else:
+            super()._expired()
+
+    def _reply(self, reply: bytes, *, stays: bool) -> None:
+        server = self._answers
+        if not stays:
             self._out.append(server.begun_last + reply)
             self._close()
             return
-        if reply is not None:
-            self._transport.write(server.begun + reply)
-            if self._second != server.second:  # to the second is near enough
-                self._second = server.second
-                self._deadline.set(self._limits.idle_seconds)
-            return
+        self._transport.write(server.begun + reply)
+        if self._second != server.second:  # to the second is near enough
+            self._second = server.second
+            self._deadline.set(self._limits.idle_seconds)
+
+    def _general(self, data: bytes) -> None:
         self._messages = self._completed = 0
         super().data_received(data)
         if self._messages == self._completed == 1:
-            server.learn(data, self._headers)
+            self._answers.learn(data, self._headers)
 
     def _leave(self) -> None:
         self._deadline.set(LAST_CALL)

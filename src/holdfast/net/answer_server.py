@@ -10,7 +10,10 @@ remembered is bounded in number, bytes and per second. RFC 9112 2, 9.3.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+import asyncio
+import logging
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Protocol
 
 from holdfast.net.answer_connection import AnswerConnection
 from holdfast.net.clock import SystemClock
@@ -26,16 +29,26 @@ LEARNED_A_SECOND = 16  # a crowd whose every request has other headers costs no 
 _SPEAKING = frozenset((b"expect", b"if-none-match", b"transfer-encoding", b"upgrade"))
 
 
+MOST_OWED = 128  # replies that are made together: signed by RSA, these take a tenth of a second
+_log = logging.getLogger("holdfast.net.http_server")
+
+Due = tuple[Any, ...]
+"""A request whose reply `Quick.answers` makes together with others."""
+
+
 class Quick(Protocol):
     """What answers plain requests at once. `line` is the request line without its version, such as
-    `GET /MFEw...`; given back is what follows the Date of a 200, or None: ask the handler."""
+    `GET /MFEw...`; given back is what follows the Date of a 200, or None: ask the handler; or what
+    is `Due`: `answers` is asked, in the same turn of the loop, when all that came has been read."""
 
     def tick(self, epoch: int, /) -> None:
         """A new second has begun: `epoch`."""
 
-    def get(self, line: bytes, peer: str, /) -> bytes | None: ...
+    def get(self, line: bytes, peer: str, /) -> bytes | Due | None: ...
 
-    def post(self, line: bytes, body: bytes, peer: str, /) -> bytes | None: ...
+    def post(self, line: bytes, body: bytes, peer: str, /) -> bytes | Due | None: ...
+
+    def answers(self, due: Sequence[Any], /) -> list[bytes | None]: ...
 
 
 class AnswerServer(Server):
@@ -64,6 +77,7 @@ class AnswerServer(Server):
         """The same of the last reply on a connection."""
         self.until = float("-inf")
         self._learned = 0
+        self._owed: list[tuple[AnswerConnection, Due, bytes, bool]] = []
 
     def connection(self) -> AnswerConnection:
         return AnswerConnection(self)
@@ -76,6 +90,29 @@ class AnswerServer(Server):
         self.second += 1
         self._learned = 0
         self.quick.tick(int(self._clock.now().timestamp()))
+
+    def owe(self, connection: AnswerConnection, due: Due, data: bytes, *, stays: bool) -> None:
+        """`connection` is told the reply to its request `data` soon."""
+        if not self._owed:
+            asyncio.get_running_loop().call_soon(self.settle)
+        self._owed.append((connection, due, data, stays))
+        if len(self._owed) >= MOST_OWED:
+            self.settle()
+
+    def settle(self) -> None:
+        """Make the replies that are owed, and send them."""
+        owed = [one for one in self._owed if not one[0].gone]
+        self._owed = []
+        if not owed:
+            return
+        replies: list[bytes | None]
+        try:
+            replies = self.quick.answers([due for _, due, _, _ in owed])
+        except Exception:
+            _log.exception("a bug in answering %d requests", len(owed))
+            replies = [None] * len(owed)
+        for (connection, _, data, stays), reply in zip(owed, replies, strict=True):
+            connection.settled(reply, data, stays=stays)
 
     def learn(self, data: bytes, headers: list[tuple[bytes, bytes]]) -> None:
         """Remember the header block of `data`, one whole request that was read to `headers`."""

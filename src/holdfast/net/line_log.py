@@ -1,9 +1,10 @@
 """Where lines are kept that must not get lost: a file that only grows, or systemd's journal.
 
-Laws: a line is whole or not there; each is written before the call returns, by one write to the
-end of the file, so that several processes may share it; a file that was moved away by a rotation is
-begun anew within a second, without a signal; what cannot be written is a `StoreError`, and the next
-line begins on a line of its own. systemd's native protocol: systemd.io/JOURNAL_NATIVE_PROTOCOL.
+Laws: a line is whole or not there; all of a call are written before it returns, to a file by one
+write at its end, so that several processes may share it; a file that was moved away by a rotation
+is begun anew within a second, without a signal; what cannot be written is a `StoreError`, and the
+next line begins on a line of its own. systemd's native protocol:
+systemd.io/JOURNAL_NATIVE_PROTOCOL.
 """
 
 from __future__ import annotations
@@ -22,9 +23,12 @@ MODE = 0o640
 
 
 class Lines(Protocol):
-    """Keeps lines; raises `StoreError` for one that it could not keep."""
+    """Keeps lines; raises `StoreError` when it could not keep all of a call."""
 
-    def write(self, line: bytes, /) -> None: ...
+    lost: int
+    """Lines of the last call that raised."""
+
+    def write(self, *lines: bytes) -> None: ...
 
 
 class LineFile:
@@ -37,16 +41,19 @@ class LineFile:
         self._is: tuple[int, int] | None = None
         self._looked = float("-inf")
         self._torn = False
+        self.lost = 0
 
-    def write(self, line: bytes, /) -> None:
-        """Append `line` and a line end."""
-        data = b"\n" + line + b"\n" if self._torn else line + b"\n"
+    def write(self, *lines: bytes) -> None:
+        """Append `lines`, each with a line end."""
+        data = b"\n".join((b"", *lines, b"") if self._torn else (*lines, b""))
+        self.lost = len(lines)
         try:
             written = os.write(self._descriptor(), data)
         except OSError as error:
             raise self._trouble(error) from error
-        self._torn = written < len(data)
-        if self._torn:
+        self.lost = data.count(b"\n", written)
+        if self.lost:
+            self._torn = data[written - 1 : written] != b"\n"
             raise self._trouble(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
 
     def open(self) -> None:
@@ -102,6 +109,7 @@ class Journal:
         ).encode()
         self._address = address
         self._socket: socket.socket | None = None
+        self.lost = 0
 
     def open(self) -> None:
         """See that there is a journal."""
@@ -110,18 +118,21 @@ class Journal:
         except OSError as error:
             raise self._trouble(error) from error
 
-    def write(self, line: bytes, /) -> None:
-        """One entry. A journal that was started anew is found again."""
-        data = self._head + line.replace(b"\n", b" ") + b"\n"
-        try:
+    def write(self, *lines: bytes) -> None:
+        """An entry each. A journal that was started anew is found again."""
+        self.lost = len(lines)
+        for line in lines:
+            data = self._head + line.replace(b"\n", b" ") + b"\n"
             try:
-                self._connected().send(data)
-            except (ConnectionError, FileNotFoundError):
+                try:
+                    self._connected().send(data)
+                except (ConnectionError, FileNotFoundError):
+                    self.close()
+                    self._connected().send(data)
+            except OSError as error:
                 self.close()
-                self._connected().send(data)
-        except OSError as error:
-            self.close()
-            raise self._trouble(error) from error
+                raise self._trouble(error) from error
+            self.lost -= 1
 
     def close(self) -> None:
         if self._socket is not None:

@@ -56,6 +56,11 @@ class Signer:
         return self._algorithm
 
     @property
+    def make(self) -> Make:
+        """Signs octets."""
+        return self._make
+
+    @property
     def is_issuer(self) -> bool:
         """True also for the issuer's renewed certificate: the same name and key (V2)."""
         mine, its = self.certificate, self.issuer

@@ -76,6 +76,12 @@ class Template:
         """What is signed with these times."""
         return Moment(self, produced_at, this_update, next_update, tuple(single_extensions))
 
+    def wrapped(self, tbs: bytes, signature: bytes) -> bytes:
+        """The response of a ResponseData and the signature on it."""
+        lengths = len(tbs), len(signature)
+        before, between = self._envelopes.get(lengths) or self.envelope(*lengths)
+        return b"".join((before, tbs, between, signature, self.end))
+
     def envelope(self, tbs: int, signature: int) -> tuple[bytes, bytes]:
         """What stands before a ResponseData and a signature of these lengths."""
         found = self._envelopes.get((tbs, signature))
@@ -94,7 +100,7 @@ class Template:
 class Moment:
     """The responses of a template with the same times; made by `Template.moment`."""
 
-    __slots__ = ("_envelope", "_parts", "_produced_at", "_tail", "template")
+    __slots__ = ("_parts", "_produced_at", "_tail", "template")
 
     def __init__(
         self,
@@ -105,7 +111,6 @@ class Moment:
         single_extensions: tuple[Extension, ...],
     ) -> None:
         self.template = template
-        self._envelope = template._envelopes
         self._produced_at = der.encode_time(produced_at)
         self._tail = b"".join(
             (
@@ -116,17 +121,18 @@ class Moment:
         )
         self._parts: dict[tuple[int, bytes, int], _Parts] = {}
 
-    def respond(self, serial: bytes, certificate_status: bytes, extensions: bytes = b"") -> bytes:
-        """A signed response: `serial` is the content of its INTEGER, `certificate_status` DER,
+    def unsigned(self, serial: bytes, certificate_status: bytes, extensions: bytes = b"") -> bytes:
+        """A ResponseData: `serial` is the content of its INTEGER, `certificate_status` DER,
         `extensions` what `encode_extensions(1, ...)` makes of the response's, such as a nonce."""
         shape = len(serial), certificate_status, len(extensions)
         parts = self._parts.get(shape) or self._made(shape)
-        tbs = serial.join(parts[0]) + extensions
+        return serial.join(parts[0]) + extensions
+
+    def respond(self, serial: bytes, certificate_status: bytes, extensions: bytes = b"") -> bytes:
+        """The signed response of the same."""
+        tbs = self.unsigned(serial, certificate_status, extensions)
         template = self.template
-        signature = template.sign(tbs)
-        lengths = len(tbs), len(signature)
-        before, between = self._envelope.get(lengths) or template.envelope(*lengths)
-        return b"".join((before, tbs, between, signature, template.end))
+        return template.wrapped(tbs, template.sign(tbs))
 
     def shelved(
         self, serial: bytes, certificate_status: bytes, extensions: bytes = b""
@@ -138,7 +144,7 @@ class Moment:
         template = self.template
         signature = template.sign(tbs)
         lengths = len(tbs), len(signature)
-        before, between = self._envelope.get(lengths) or template.envelope(*lengths)
+        before, between = template.envelope(*lengths)
         response = b"".join((before, tbs, between, signature, template.end))
         return response, len(before) + parts.status_at
 

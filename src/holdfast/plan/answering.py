@@ -52,6 +52,7 @@ __all__ = [
     "Nonces",
     "OtherIssuers",
     "Rules",
+    "Signed",
     "SignedRequests",
     "Told",
     "answer",
@@ -78,6 +79,11 @@ class Answer(NamedTuple):
     why: str = ""
     made_at: datetime | None = None
     requestor: str = ""
+
+
+Signed = tuple[bytes, int, int, str, bool]
+"""An answer about one certificate in octets, its thisUpdate and nextUpdate as epoch seconds, the
+certificate_status that it tells, and whether it is nonced."""
 
 
 class Detail(NamedTuple):

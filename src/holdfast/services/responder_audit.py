@@ -10,12 +10,13 @@ import hashlib
 import json
 import logging
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from holdfast.errors import StoreError
 from holdfast.net.line_log import Lines
 from holdfast.ocsp.sign import Signer
-from holdfast.plan.answering import Answer
+from holdfast.plan.answering import Answer, Signed
 from holdfast.services.responder_tally import Tally
 
 SIGNATURES, FAILURES = "signatures", "audit_failures"
@@ -50,6 +51,27 @@ class Audit:
             ]
             self._note(answer.der, signer, singles, answer, kind="answer")
 
+    def several(self, made: Sequence[tuple[int, Signed]], signer: Signer, at: datetime) -> None:
+        """Note the signatures that `signer` made `at` once under answers about one certificate
+        each, beside its serial. What the lines share is encoded once."""
+        self._tally.count(SIGNATURES, len(made))
+        if self._lines is None or not made:
+            return
+        _, begins, ends, _, _ = made[0][1]
+        who = {"ca": self._ca, "signer": f"{signer.certificate.serial:x}"}
+        start = _encode({"at": _instant(at), "kind": "answer", **who})[:-1] + ',"singles":[["'
+        this_update, next_update = (datetime.fromtimestamp(time, UTC) for time in (begins, ends))
+        times = {"this_update": _instant(this_update), "next_update": _instant(next_update)}
+        middle = '"]],' + _encode(times)[1:-1] + ',"nonce":'
+        sha256 = hashlib.sha256
+        self._write(
+            *(
+                f'{start}{serial:x}","{said}{middle}{"true" if nonced else "false"}'
+                f',"sha256":"{sha256(der).hexdigest()}"}}'.encode()
+                for serial, (der, _, _, said, nonced) in made
+            )
+        )
+
     def probed(self, der: bytes, signer: Signer) -> None:
         """Note a signature that was made to see whether one can be made; it is sent to nobody."""
         self._tally.count(SIGNATURES)
@@ -72,11 +94,14 @@ class Audit:
         }
         if answer is not None and answer.requestor:  # who proved to be asking (R7)
             line["requestor"] = answer.requestor
+        self._write(_encode(line).encode())
+
+    def _write(self, *written: bytes) -> None:
+        assert self._lines is not None
         try:
-            assert self._lines is not None
-            self._lines.write(_encode(line).encode())
+            self._lines.write(*written)
         except StoreError as error:
-            self._tally.count(FAILURES)
+            self._tally.count(FAILURES, self._lines.lost)
             self._failing = error.message
             if time.monotonic() - self._told >= TELL_EVERY:
                 self._told = time.monotonic()

@@ -8,15 +8,13 @@ kept is bounded in bytes. What is not plain is None: the general way reads it. R
 from __future__ import annotations
 
 from binascii import Error, a2b_base64
-from collections.abc import Callable, Container
-from datetime import datetime
+from collections.abc import Callable, Container, Sequence
 
 from holdfast.ocsp.http import MAX_GET_URL
-from holdfast.ocsp.statuses import ResponseStatus
-from holdfast.plan.answering import Answer
+from holdfast.services.responder_live import Due, LiveReplies
 from holdfast.services.responder_mounts import Mount, Mounts
 from holdfast.services.responder_refusals import Refusals
-from holdfast.services.responder_replies import cacheable, max_age_of, uncacheable
+from holdfast.services.responder_replies import cacheable, max_age_of
 from holdfast.services.responder_tally import Tally
 
 KEPT_BYTES = 56 << 20  # of replies that are kept; 70,000 of those signed by P-256
@@ -46,7 +44,8 @@ class HotReplies:
         self._max_age = max_age
         self._row = tally.row
         self._at = tally.at
-        self._get, self._post, self._live = (tally.at[name] for name in ("get", "post", "live"))
+        self._get, self._post = tally.at["get"], tally.at["post"]
+        self._live = LiveReplies(max_age=max_age, tally=tally, refusals=refusals)
         self._refusals = refusals
         self._posts = {
             b"POST " + path: mount
@@ -76,22 +75,27 @@ class HotReplies:
                 mount.shelf.tick(epoch)
         self._refusals.tick()
 
-    def get(self, line: bytes, peer: str, /) -> bytes | None:
+    def answers(self, due: Sequence[Due], /) -> list[bytes | None]:
+        """The replies to what `get` and `post` could not tell from what is kept."""
+        return self._live.answers(due, self._epoch)
+
+    def get(self, line: bytes, peer: str, /) -> bytes | Due | None:
         seen = self._generation()
         if seen != self._seen:
             self._forget()
             self._seen = seen
         found = self._kept.get(line) or self._brief.get(line)
         if found is None:
-            found = self._found(line, peer)
-            if found is None:
-                return None
+            made = self._found(line, peer)
+            if made is None or len(made) == 4:
+                return made
+            found = made
         row = self._row
         row[found[2]] += 1
         row[self._get] += 1
         return found[0] + found[1]
 
-    def post(self, line: bytes, body: bytes, peer: str, /) -> bytes | None:
+    def post(self, line: bytes, body: bytes, peer: str, /) -> bytes | Due | None:
         mount = self._posts.get(line)
         if mount is None:
             return None
@@ -102,9 +106,10 @@ class HotReplies:
         key = mount.prefix + body  # a body never begins as a request line of GET does
         found = self._kept.get(key) or self._brief.get(key)
         if found is None:
-            found = self._made(mount, body, key, "POST", peer)
-            if found is None:
-                return None
+            made = self._made(mount, body, key, "POST", peer)
+            if len(made) == 4:
+                return made
+            found = made
         row = self._row
         row[found[2]] += 1
         row[self._post] += 1
@@ -112,7 +117,7 @@ class HotReplies:
 
     # -- below ------------------------------------------------------------------------------
 
-    def _found(self, line: bytes, peer: str) -> Rest | None:
+    def _found(self, line: bytes, peer: str) -> Rest | Due | None:
         """Of a request line that was not seen since the shelf changed."""
         target = line[4:]
         mount = self._only or self._mounts.of(target)
@@ -121,7 +126,7 @@ class HotReplies:
         data = plain_request(target[len(mount.prefix) :] if mount.prefix else target)
         return None if data is None else self._made(mount, data, line, "GET", peer)
 
-    def _made(self, mount: Mount, data: bytes, key: bytes, method: str, peer: str) -> Rest | None:
+    def _made(self, mount: Mount, data: bytes, key: bytes, method: str, peer: str) -> Rest | Due:
         """`key`: to keep it under, the whole request line of a GET."""
         held = None if mount.shelf is None else mount.held_now(data, self._epoch)
         if held is not None:
@@ -130,34 +135,7 @@ class HotReplies:
             made = *cacheable(der, this_update, next_update, max_age), self._at[said]
             self._keep(key, made, next_update if max_age == self._max_age else 0)
             return made
-        signed = mount.signed_now(data)
-        if signed is not None:
-            der, this_update, next_update, said, nonced = signed
-            self._row[self._live] += 1
-            if nonced:
-                return b"", uncacheable(der), self._at[said]
-            max_age = max_age_of(next_update, self._epoch, self._max_age)
-            return *cacheable(der, this_update, next_update, max_age), self._at[said]
-        given = mount.answer_now(data)
-        return None if given is None else self._rest(given, method, peer)
-
-    def _rest(self, given: Answer, method: str, peer: str) -> Rest:
-        if given.response_status is not ResponseStatus.successful:
-            self._row[self._live] += 1
-            self._refusals.tell(given, method=method, peer=peer)
-            return b"", uncacheable(given.der), self._at[given.response_status.name]
-        singles = given.singles
-        for single in singles[1:]:
-            self._row[self._at[single.certificate_status.text]] += 1
-        said = self._live  # of one who does not tell what the answer says, as `Responder` counts it
-        if singles:
-            self._row[self._live] += 1
-            said = self._at[singles[0].certificate_status.text]
-        if given.nonced or given.next_update is None or given.this_update is None:
-            return b"", uncacheable(given.der), said
-        begins, ends = _epoch(given.this_update), _epoch(given.next_update)
-        max_age = max_age_of(ends, self._epoch, self._max_age)
-        return *cacheable(given.der, begins, ends, max_age), said
+        return mount, data, method, peer
 
     def _keep(self, key: bytes, made: Rest, next_update: int) -> None:
         """Until its max-age begins to shrink; `next_update` 0: for this second."""
@@ -204,7 +182,3 @@ def _generation_of(mounts: Mounts) -> Callable[[], object]:
         shelf = shelves[0]
         return lambda: shelf.generation
     return lambda: [shelf.generation for shelf in shelves]
-
-
-def _epoch(instant: datetime) -> int:
-    return int(instant.timestamp())

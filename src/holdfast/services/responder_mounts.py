@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Protocol, cast
 
-from holdfast.plan.answering import Answer
+from holdfast.plan.answering import Answer, Signed
 from holdfast.seams import HeldAnswer
 
 AnswerNow = Callable[[bytes], Answer | None]
 
-SignedNow = Callable[[bytes], tuple[bytes, int, int, str, bool] | None]
-"""An answer in octets, its thisUpdate and nextUpdate as epoch seconds, the certificate_status that
-it tells, and whether it is nonced."""
+SignedNow = Callable[[Sequence[bytes]], list[Signed | None]]
+"""The answers to several requests that came at once, None where `answer_now` has to be asked."""
 
 
 class Answering(Protocol):
@@ -20,9 +19,8 @@ class Answering(Protocol):
     caller is meant to catch.
 
     One that can often answer without waiting has `answer_now(data)` too: synchronous, never
-    blocking, None when `answer_bytes` has to be asked; and `signed_now(data)` where most requests
-    are answered in octets (`SignedNow`), None when `answer_now` has to be asked. One that has
-    answers lying ready is `Shelved`.
+    blocking, None when `answer_bytes` has to be asked; and `signed_now` where most requests are
+    answered in octets (`SignedNow`). One that has answers lying ready is `Shelved`.
     """
 
     def answer_bytes(self, data: bytes, /) -> Awaitable[Answer]: ...
@@ -58,8 +56,7 @@ class Mount:
         self.live = answering if self.shelf is None else self.shelf.live
         now: AnswerNow | None = getattr(self.live, "answer_now", None)
         self.answer_now = now or _never
-        signed: SignedNow | None = getattr(self.live, "signed_now", None)
-        self.signed_now = signed or _never
+        self.signed_now: SignedNow | None = getattr(self.live, "signed_now", None)
         self.held_now = _nothing if self.shelf is None else self.shelf.held_now
 
     def owns(self, path: bytes) -> bool:

@@ -13,8 +13,9 @@ from holdfast.ocsp import der
 from holdfast.ocsp.certid import HASH_OIDS, CertID, issuer_hashes
 from holdfast.ocsp.statuses import ResponseStatus
 from holdfast.pki.certificate import Certificate
-from holdfast.plan.answering import Answer, read_request, refusal
-from holdfast.sources.quick_signing import Signed
+from holdfast.plan.answering import Answer, Signed, read_request, refusal
+
+SignedNow = Callable[[Sequence[bytes]], list[Signed | None]]
 
 
 class Answering(Protocol):
@@ -46,13 +47,22 @@ class Authorities:
         now: Callable[[bytes], Answer | None] | None = getattr(found, "answer_now", None)
         return None if now is None else now(data)
 
-    def signed_now(self, data: bytes, /) -> Signed | None:
+    def signed_now(self, several: Sequence[bytes], /) -> list[Signed | None]:
         """See `services.responder_mounts.SignedNow`."""
-        found = self._of(data)
-        if isinstance(found, Answer):
-            return None
-        now: Callable[[bytes], Signed | None] | None = getattr(found, "signed_now", None)
-        return None if now is None else now(data)
+        given: list[Signed | None] = [None] * len(several)
+        places: dict[int, list[int]] = {}
+        whose: dict[int, SignedNow] = {}
+        for place, data in enumerate(several):
+            found = self._of(data)
+            now: SignedNow | None = getattr(found, "signed_now", None)
+            if now is not None:
+                whose[id(found)] = now
+                places.setdefault(id(found), []).append(place)
+        for who, mine in places.items():
+            made = whose[who]([several[place] for place in mine])
+            for place, signed in zip(mine, made, strict=True):
+                given[place] = signed
+        return given
 
     async def answer_bytes(self, data: bytes, /) -> Answer:
         """See `services.responder.Answering`."""

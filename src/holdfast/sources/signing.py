@@ -6,10 +6,10 @@ a ledger that cannot be read is never good.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from functools import partial
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from holdfast.errors import HoldfastError, NotFound, PeerError, StoreError, Unavailable
 from holdfast.ocsp.certid import CertID, Subject
@@ -17,10 +17,10 @@ from holdfast.ocsp.request import Request
 from holdfast.ocsp.response import Response
 from holdfast.ocsp.sign import Signer
 from holdfast.ocsp.statuses import GOOD, CertificateStatus, ResponseStatus, Revoked
-from holdfast.plan.answering import Answer, Detail, Rules, answer, read_request, refusal
+from holdfast.plan.answering import Answer, Detail, Rules, Signed, answer, read_request, refusal
 from holdfast.plan.choosing import choose
 from holdfast.seams import Clock, Ledger, LedgerEntry, Waits, entry_at_once
-from holdfast.sources.quick_signing import Parts, Plain, QuickSigning, Signed
+from holdfast.sources.quick_signing import Asked, Plain, QuickSigning
 from holdfast.sources.signer_pool import BoundedPool
 from holdfast.sources.signers import Choice, Signers
 
@@ -28,7 +28,15 @@ MAX_GIVEN = 10_000  # answers that are kept to be given again; one takes about 1
 MAX_HELD_REQUEST = 512  # octets of a request whose answer is kept: 80 a CertID by SHA-1
 LEDGER_THREADS = 4  # below the five connections that SQLAlchemy's pool keeps
 
-Audit = Callable[[Answer, Signer], None]
+
+class Audit(Protocol):
+    """Told each signature. One that can be told those of several plain answers at once has
+    `several` too: serials and answers, who signed them, and when."""
+
+    def __call__(self, answer: Answer, signer: Signer, /) -> None: ...
+
+
+Several = Callable[[Sequence[tuple[int, Signed]], Signer, datetime], None]
 Word = tuple[LedgerEntry | None, ...]
 """What the ledger says of the serials asked, in their order."""
 
@@ -72,6 +80,7 @@ class Signing:
         self._clock = clock
         self._rules = rules or Rules()
         self._audit = audit
+        self._audit_several: Several | None = getattr(audit, "several", None)
         self._keep = keep
         self._pool = pool
         self._readers = BoundedPool("the ledger", threads=LEDGER_THREADS)
@@ -128,53 +137,76 @@ class Signing:
                     return self._again(held, plain)
                 if self._blocking:
                     return None
-                asked = plain.shape, plain.octets, plain.nonce
-                signed = self._quickly(data, asked, entry, at)
-                if signed is not None and entry is not None:
-                    return self._quick.told(plain, entry, signed, at)
+                if entry is not None and not choice.objection:
+                    parts = plain.shape, plain.octets, plain.nonce
+                    (signed,) = self._quickly([data], [(parts, entry)], choice.signer, at)
+                    if signed is not None:
+                        return self._quick.told(plain, entry, signed, at)
             return None if self._ledger.blocking else self._general(data, choice, at)
         except StoreError as error:
             return refusal(ResponseStatus.tryLater, error.message)
 
-    def signed_now(self, data: bytes, /) -> Signed | None:
-        """The same in octets, as a plain request alone is answered: most are, and making an
-        `Answer` costs as much as all else beside the signature. None: ask `answer_now`."""
-        asked = self._quick.parts(data)
-        if asked is None:
-            return None
+    def signed_now(self, several: Sequence[bytes], /) -> list[Signed | None]:
+        """The same of several requests, in octets, as plain requests alone are answered: most are,
+        and making an `Answer` costs as much as all else beside the signature. None: ask
+        `answer_now`."""
         at = self._clock.now()
-        self._chosen(at)
-        try:
-            entry = self._entry_now(int.from_bytes(asked[1], "big"))
-        except StoreError:
-            return None  # told by `answer_now`
-        if entry is Waits.WAITS or self._blocking:
-            return None
-        if self._keep and not asked[2]:
-            held = self._given.get(data)
-            if held is not None and held.since <= at < held.until and held.word == (entry,):
-                return held.signed
-        return self._quickly(data, asked, entry, at)
+        choice = self._chosen(at)
+        given: list[Signed | None] = [None] * len(several)
+        if self._blocking or choice.objection:
+            return given
+        parts, entry_now, held_of = self._quick.parts, self._entry_now, self._given.get
+        asked: list[Asked] = []
+        wanted: list[tuple[int, bytes]] = []
+        twins: dict[bytes, list[int]] = {}  # what one of these asks as well is signed once
+        for place, data in enumerate(several):
+            found = parts(data)
+            if found is None:
+                continue
+            try:
+                entry = entry_now(int.from_bytes(found[1], "big"))
+            except StoreError:
+                continue  # told by `answer_now`
+            if entry is None or entry is Waits.WAITS:
+                continue
+            if self._keep and not found[2]:
+                held = held_of(data)
+                if held is not None and held.since <= at < held.until and held.word == (entry,):
+                    given[place] = held.signed
+                    continue
+                if data in twins:
+                    twins[data].append(place)
+                    continue
+                twins[data] = []
+            asked.append((found, entry))
+            wanted.append((place, data))
+        made = self._quickly([one[1] for one in wanted], asked, choice.signer, at)
+        for (place, data), signed in zip(wanted, made, strict=True):
+            given[place] = signed
+            for again in twins.get(data, ()):
+                given[again] = signed
+        return given
 
     def _quickly(
-        self, data: bytes, asked: Parts, entry: LedgerEntry | None, at: datetime
-    ) -> Signed | None:
-        """Signed, noted, and kept when it may be given again; None: not by the quick way."""
-        choice = self._choice
-        if choice is None or choice.objection:
-            return None
-        signed = self._quick.sign(asked, entry, choice.signer, at)
-        if signed is None or entry is None:
-            return None
-        if self._audit is not None:
-            shape, octets, nonce = asked
-            plain = Plain(shape, octets, entry.serial, nonce)
-            self._audit(self._quick.told(plain, entry, signed, at), choice.signer)
-        if self._keep and not asked[2]:
-            _, begins, ends, _, _ = signed
-            until = at + timedelta(seconds=ends - begins) / 100
-            self._hold(data, _Held(None, (entry.serial,), (entry,), at, until, signed))
-        return signed
+        self, datas: Sequence[bytes], asked: Sequence[Asked], signer: Signer, at: datetime
+    ) -> list[Signed | None]:
+        """Signed, noted, and kept where they may be given again; None: not by the quick way."""
+        made = self._quick.sign(asked, signer, at)
+        if self._audit_several is not None:
+            serials = (entry.serial for _, entry in asked)
+            noted = [(n, one) for n, one in zip(serials, made, strict=True) if one is not None]
+            self._audit_several(noted, signer, at)
+        elif self._audit is not None:
+            for ((shape, octets, nonce), entry), signed in zip(asked, made, strict=True):
+                if signed is not None:
+                    plain = Plain(shape, octets, entry.serial, nonce)
+                    self._audit(self._quick.told(plain, entry, signed, at), signer)
+        if self._keep:
+            for data, ((_, _, nonce), entry), signed in zip(datas, asked, made, strict=True):
+                if signed is not None and not nonce:
+                    until = at + timedelta(seconds=signed[2] - signed[1]) / 100
+                    self._hold(data, _Held(None, (entry.serial,), (entry,), at, until, signed))
+        return made
 
     def _again(self, held: _Held, plain: Plain | None) -> Answer | None:
         """None: what was plain once is no longer known to be."""

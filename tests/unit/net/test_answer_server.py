@@ -4,42 +4,63 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
-from typing import Any
+from collections.abc import Awaitable, Iterator, Sequence
+from typing import Any, ClassVar
 
 import pytest
 import uvloop
 
-from holdfast.net.answer_server import LEARNED_A_SECOND, MAX_BLOCK, MAX_BLOCKS, AnswerServer
+from holdfast.net.answer_server import (
+    LEARNED_A_SECOND,
+    MAX_BLOCK,
+    MAX_BLOCKS,
+    MOST_OWED,
+    AnswerServer,
+)
 from holdfast.net.http_server import Limits, Reply, Request
 from support.http import split, talk
 
 HOST = b"Host: h\r\n"
 
 
+Quick = bytes | tuple[bytes] | None
+
+
 class Recorder:
-    """Answers quickly what it knows, and remembers who was asked: `quick` or `handler`."""
+    """Answers quickly what it knows, at once or `together` with what else came, and remembers who
+    was asked: `quick` or `handler`."""
+
+    together: ClassVar[bool] = False
 
     def __init__(self) -> None:
         self.asked: list[tuple[str, bytes, bytes]] = []
-        self.broken = False
+        self.broken = self.broken_together = False
+        self.answered: list[int] = []  # how many together
 
     def tick(self, epoch: int, /) -> None:
         assert epoch > 0
 
-    def get(self, line: bytes, peer: str, /) -> bytes | None:
+    def get(self, line: bytes, peer: str, /) -> Quick:
         assert peer == "127.0.0.1"
         if self.broken:
             raise RuntimeError("a bug")
         if line.startswith(b"GET /general"):
             return None
-        self.asked.append(("quick", line, b""))
-        return b"Content-Length: %d\r\n\r\n%b" % (len(line), line)
+        return self._told(line, b"", line)
 
-    def post(self, line: bytes, body: bytes, peer: str, /) -> bytes | None:
+    def post(self, line: bytes, body: bytes, peer: str, /) -> Quick:
+        return self._told(line, body, line + b" " + body)
+
+    def answers(self, due: Sequence[tuple[bytes]], /) -> list[bytes | None]:
+        if self.broken_together:
+            raise RuntimeError("a bug")
+        self.answered.append(len(due))
+        return [None if b"/waits" in reply else reply for (reply,) in due]
+
+    def _told(self, line: bytes, body: bytes, said: bytes) -> Quick:
         self.asked.append(("quick", line, body))
-        said = line + b" " + body
-        return b"Content-Length: %d\r\n\r\n%b" % (len(said), said)
+        reply = b"Content-Length: %d\r\n\r\n%b" % (len(said), said)
+        return (reply,) if self.together else reply
 
     def handle(self, request: Request) -> Reply:
         line = request.method.encode() + b" " + request.target
@@ -49,6 +70,17 @@ class Recorder:
     @property
     def ways(self) -> str:
         return "".join(way[0] for way, _, _ in self.asked)
+
+
+@pytest.fixture(autouse=True, params=["at once", "together"])
+def both_ways(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Every test here is of both."""
+    Recorder.together = request.param == "together"
+    yield
+    Recorder.together = False
+
+
+TOGETHER = pytest.mark.parametrize("both_ways", ["together"], indirect=True)
 
 
 def served(
@@ -129,6 +161,7 @@ def test_pipelined_requests_are_answered_in_order() -> None:
     assert recorder.ways == "hhhhq"
 
 
+@TOGETHER
 def test_every_split_of_a_known_request_reads_the_same() -> None:
     request = post(b"body")
     for cut in range(1, len(request)):
@@ -237,3 +270,125 @@ def test_an_idle_connection_is_closed_after_a_quick_reply() -> None:
     )
     assert recorder.ways == "hq"
     assert len(replies) == 2
+
+
+# -- made together ----------------------------------------------------------------------------
+
+
+async def _learned(server: AnswerServer, count: int) -> list[tuple[Any, Any]]:
+    """Clients whose header block `server` knows."""
+    await server.listen("127.0.0.1", 0)
+    clients = [await asyncio.open_connection("127.0.0.1", server.port) for _ in range(count)]
+    for reader, writer in clients:
+        writer.write(get(b"/known"))
+        await reader.readuntil(b"GET /known")
+    return clients
+
+
+@TOGETHER
+def test_what_comes_in_one_turn_is_answered_together() -> None:
+    recorder = Recorder()
+
+    async def main() -> list[bytes]:
+        server = AnswerServer(recorder.handle, recorder)
+        clients = await _learned(server, 5)
+        recorder.answered.clear()
+        for number, (_, writer) in enumerate(clients):
+            writer.write(get(b"/%d" % number))
+        got = [
+            await reader.readuntil(b"GET /%d" % number)
+            for number, (reader, _) in enumerate(clients)
+        ]
+        await server.close(grace=0)
+        return got
+
+    replies = _run(main())
+    assert all(reply.startswith(b"HTTP/1.1 200 OK\r\nDate: ") for reply in replies)
+    assert sum(recorder.answered) == 5
+    assert max(recorder.answered) > 1
+
+
+@TOGETHER
+@pytest.mark.parametrize("how", ["the client ends its side", "the server ends", "more comes"])
+def test_what_is_owed_is_sent_before_anything_else_happens(how: str) -> None:
+    """R27: in the turn in which it came; nothing is lost, and nothing overtakes it."""
+    recorder = Recorder()
+
+    async def main() -> bytes:
+        server = AnswerServer(recorder.handle, recorder)
+        ((reader, writer),) = await _learned(server, 1)
+        (connection,) = server.connections
+        connection.data_received(get(b"/owed"))
+        assert connection.owed  # type: ignore[attr-defined]
+        match how:
+            case "the client ends its side":
+                assert not connection.eof_received()
+                connection.abort = lambda: None  # type: ignore[method-assign]
+                writer.write_eof()
+            case "more comes":
+                connection.data_received(get(b"/general"))
+                connection.data_received(get(b"/last"))
+        async with asyncio.timeout(10):
+            await server.close(grace=5)
+            return bytes(await reader.read(-1))
+
+    replies = split(_run(main()))
+    bodies = [b"GET /owed", b"GET /general", b"GET /last"][: 3 if how == "more comes" else 1]
+    assert [reply.body for reply in replies] == bodies
+
+
+@TOGETHER
+def test_a_client_that_is_gone_is_not_answered() -> None:
+    recorder = Recorder()
+
+    async def main() -> None:
+        server = AnswerServer(recorder.handle, recorder)
+        ((_, writer),) = await _learned(server, 1)
+        (connection,) = server.connections
+        recorder.answered.clear()
+        connection.data_received(get(b"/owed"))
+        connection.abort()
+        connection.connection_lost(None)
+        server.settle()
+        writer.close()
+        await server.close(grace=0)
+
+    _run(main())
+    assert recorder.answered == []
+
+
+@TOGETHER
+def test_what_has_to_wait_after_all_is_answered_by_the_handler() -> None:
+    replies, recorder, _ = served(get(b"/x"), get(b"/waits"), get(b"/x"))
+    assert [reply.body for reply in replies] == [b"GET /x", b"GET /waits", b"GET /x"]
+    assert recorder.ways == "hqhq"
+
+
+@TOGETHER
+def test_a_bug_in_what_is_made_together_is_told_and_the_handler_answers(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    recorder = Recorder()
+    recorder.broken_together = True
+    replies, _, _ = served(get(b"/x"), get(b"/x"), recorder=recorder)
+    assert [reply.body for reply in replies] == [b"GET /x"] * 2
+    assert recorder.ways == "hqh"
+    assert "a bug in answering 1 requests" in caplog.text
+
+
+@TOGETHER
+def test_no_more_is_made_together_than_a_bound() -> None:
+    recorder = Recorder()
+
+    async def main() -> None:
+        server = AnswerServer(recorder.handle, recorder)
+        clients = await _learned(server, 2)
+        (connection, _) = server.connections
+        for _ in range(MOST_OWED + 1):
+            server.owe(connection, (b"Content-Length: 0\r\n\r\n",), b"", stays=True)  # type: ignore[arg-type]
+        assert recorder.answered[-1:] == [MOST_OWED]
+        for _, writer in clients:
+            writer.close()
+        await server.close(grace=0)
+
+    _run(main())

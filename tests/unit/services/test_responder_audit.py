@@ -39,7 +39,10 @@ def an_answer() -> tuple[Answer, Signer]:
 class Full:
     """A disk that is full."""
 
-    def write(self, line: bytes, /) -> None:
+    lost = 0
+
+    def write(self, *lines: bytes) -> None:
+        self.lost = len(lines)
         raise StoreError("/x: cannot write: no space left on device", hint="make room")
 
 
@@ -137,6 +140,29 @@ def test_after_a_full_disk_the_next_line_is_whole(tmp_path: Path) -> None:
     assert path.read_bytes() == b"0123456789\nwhole\n"
 
 
+def test_of_several_lines_on_a_full_disk_the_whole_ones_are_kept(tmp_path: Path) -> None:
+    path = tmp_path / "audit"
+    lines = LineFile(str(path))
+    pid = os.fork()
+    if pid == 0:
+        import resource
+        import signal
+
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        lost = []
+        for room in (10, 17):  # amid the second line; and where the first of the next call ends
+            resource.setrlimit(resource.RLIMIT_FSIZE, (room, resource.RLIM_INFINITY))
+            try:
+                lines.write(b"first", b"second", b"third")
+            except StoreError:
+                lost.append(lines.lost)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+        lines.write(b"a", b"b")
+        os._exit(0 if lost == [2, 2] else 2)
+    assert os.waitpid(pid, 0)[1] == 0
+    assert path.read_bytes() == b"first\nseco\nfirst\na\nb\n"
+
+
 @pytest.mark.parametrize("place", ["missing/audit", "."])
 def test_what_cannot_be_opened_says_what_to_do(tmp_path: Path, place: str) -> None:
     with pytest.raises(StoreError, match=r"cannot write") as caught:
@@ -157,3 +183,37 @@ def test_the_journal_gets_an_entry_and_is_found_again(tmp_path: Path) -> None:
         os.unlink(address)
         assert b"MESSAGE=" + text + b"\n" in heard
         assert b"SYSLOG_IDENTIFIER=holdfast-responder\n" in heard
+
+
+@pytest.mark.parametrize("nonce", [None, b"n" * 32])
+@pytest.mark.parametrize("serial", [1, 0x1234, 1 << 158])
+def test_r36_lines_of_several_are_those_of_each(
+    tmp_path: Path, serial: int, nonce: bytes | None
+) -> None:
+    ca = a_root('Of "quotes"')
+    signer = Signer(ca.certificate, ca.key, ca.certificate)
+    certid = CertID.of(serial, ca.certificate)
+    request = Request.build(certid, nonce=nonce)
+    given = answer(request, known={certid: GOOD}, signer=signer, rules=Rules(), at=AT)
+    assert given.this_update is not None
+    assert given.next_update is not None
+    begins, ends = (int(time.timestamp()) for time in (given.this_update, given.next_update))
+    alone, together = (
+        Audit('"One" é\\', tally=a_tally(), lines=LineFile(str(tmp_path / name))) for name in "ab"
+    )
+    alone(given, signer)
+    signed = given.der, begins, ends, "good", nonce is not None
+    together.several([(serial, signed), (serial, signed)], signer, AT)
+    together.several([], signer, AT)
+    line = (tmp_path / "a").read_bytes()
+    assert (tmp_path / "b").read_bytes() == line * 2
+    assert together._tally.read() == {"signatures": 2}
+
+
+def test_each_of_several_lines_that_could_not_be_kept_is_counted() -> None:
+    _, signer = an_answer()
+    tally = a_tally()
+    audit = Audit("One", tally=tally, lines=Full())
+    audit.several([(1, (b"", 0, 9, "good", False))] * 3, signer, AT)
+    assert tally.read() == {"signatures": 3, "audit_failures": 3}
+    assert "no space" in audit.failing

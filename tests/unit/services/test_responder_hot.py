@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 from base64 import b64encode
+from collections.abc import Sequence
 from datetime import timedelta
 from urllib.parse import quote
 
@@ -18,11 +19,12 @@ from holdfast.ocsp.certid import CertID
 from holdfast.ocsp.http import decode_get_path
 from holdfast.ocsp.response import SingleResponse
 from holdfast.ocsp.statuses import GOOD, ResponseStatus
-from holdfast.plan.answering import Answer, refusal
+from holdfast.plan.answering import Answer, Signed, refusal
 from holdfast.seams import HeldAnswer
 from holdfast.services import responder_hot
 from holdfast.services.responder import Responder
 from holdfast.services.responder_hot import plain_request
+from holdfast.services.responder_live import Due
 from holdfast.services.responder_mounts import Mounts
 from support.clock import START, FakeClock
 
@@ -54,12 +56,12 @@ class Live:
 class InOctets(Live):
     """The same in octets, as far as there is one to a plain request."""
 
-    def signed_now(self, _: bytes, /) -> tuple[bytes, int, int, str, bool] | None:
+    def signed_now(self, several: Sequence[bytes], /) -> list[Signed | None]:
         given = self.given
         if given is None or given.this_update is None or given.next_update is None:
-            return None
+            return [None] * len(several)
         begins, ends = (int(time.timestamp()) for time in (given.this_update, given.next_update))
-        return given.der, begins, ends, "good", given.nonced
+        return [(given.der, begins, ends, "good", given.nonced)] * len(several)
 
 
 class Shelf:
@@ -87,6 +89,19 @@ def responder(answering: object, **how: object) -> Responder:
     made = Responder(answering, clock=FakeClock(), **how)  # type: ignore[arg-type]
     made.hot.tick(NOW)
     return made
+
+
+def got(made: Responder, line: bytes, peer: str) -> bytes | None:
+    return _paid(made, made.hot.get(line, peer))
+
+
+def posted(made: Responder, line: bytes, body: bytes, peer: str) -> bytes | None:
+    return _paid(made, made.hot.post(line, body, peer))
+
+
+def _paid(made: Responder, found: bytes | Due | None) -> bytes | None:
+    """What is due is asked at once."""
+    return made.hot.answers([found])[0] if isinstance(found, tuple) else found
 
 
 def as_reply(rest: bytes | None) -> tuple[dict[bytes, bytes], bytes]:
@@ -118,8 +133,8 @@ def test_both_ways_say_the_same(answering: object) -> None:
     """R21, R22."""
     made = responder(answering)
     for quick, slow in (
-        (made.hot.get(LINE, "::1"), general(made, "GET", LINE[4:])),
-        (made.hot.post(b"POST /", ASKED, "::1"), general(made, "POST", b"/", ASKED)),
+        (got(made, LINE, "::1"), general(made, "GET", LINE[4:])),
+        (posted(made, b"POST /", ASKED, "::1"), general(made, "POST", b"/", ASKED)),
     ):
         headers, body = as_reply(quick)
         length = headers.pop(b"content-length")
@@ -136,13 +151,13 @@ def test_a_kept_reply_costs_no_look_and_is_forgotten_at_a_commit() -> None:
     shelf = Shelf()
     made = responder(shelf)
     for _ in range(3):
-        assert as_reply(made.hot.get(LINE, "::1"))[1] == b"held"
-        assert as_reply(made.hot.post(b"POST /", ASKED, "::1"))[1] == b"held"
+        assert as_reply(got(made, LINE, "::1"))[1] == b"held"
+        assert as_reply(posted(made, b"POST /", ASKED, "::1"))[1] == b"held"
     assert shelf.looked == 2  # once by each method
     shelf.held[ASKED] = HeldAnswer(b"revoked now", NOW, NOW + 86400)
     shelf.generation += 1
-    assert as_reply(made.hot.get(LINE, "::1"))[1] == b"revoked now"
-    assert as_reply(made.hot.post(b"POST /", ASKED, "::1"))[1] == b"revoked now"
+    assert as_reply(got(made, LINE, "::1"))[1] == b"revoked now"
+    assert as_reply(posted(made, b"POST /", ASKED, "::1"))[1] == b"revoked now"
 
 
 def test_max_age_stays_true_to_the_second() -> None:
@@ -153,28 +168,28 @@ def test_max_age_stays_true_to_the_second() -> None:
     seen = []
     for at in range(NOW, NOW + 110):
         made.hot.tick(at)
-        headers, _ = as_reply(made.hot.get(LINE, "::1"))
+        headers, _ = as_reply(got(made, LINE, "::1"))
         seen.append(int(headers[b"cache-control"].split(b"=")[1].split(b",")[0]))
     assert seen == [min(100, 109 - passed) for passed in range(110)]
     made.hot.tick(NOW + 110)
-    assert as_reply(made.hot.get(LINE, "::1"))[1] == b"live"  # it has ended
+    assert as_reply(got(made, LINE, "::1"))[1] == b"live"  # it has ended
 
 
 def test_what_is_live_is_never_kept() -> None:
     live = Live()
     octets = InOctets()
-    assert responder(octets).hot.get(LINE, "::1") is not None
+    assert got(responder(octets), LINE, "::1") is not None
     assert octets.asked == []  # it had no need of an `Answer`
     made = responder(live)
     for _ in range(3):
-        made.hot.get(LINE, "::1")
+        got(made, LINE, "::1")
     assert live.asked == [ASKED] * 3
 
 
 def test_who_has_to_wait_is_asked_the_general_way() -> None:
     made = responder(Live(None))
-    assert made.hot.get(LINE, "::1") is None
-    assert made.hot.post(b"POST /", ASKED, "::1") is None
+    assert got(made, LINE, "::1") is None
+    assert posted(made, b"POST /", ASKED, "::1") is None
     assert not made.tally.read()
 
 
@@ -193,7 +208,7 @@ def test_who_has_to_wait_is_asked_the_general_way() -> None:
 def test_unusual_paths_are_read_the_general_way(line: bytes) -> None:
     """R24, R25."""
     made = responder({"/ocsp": Shelf()}) if b"other" in line else responder(Shelf())
-    assert made.hot.get(line, "::1") is None
+    assert got(made, line, "::1") is None
 
 
 def test_each_prefix_has_its_own_answers_and_pages_stand_beside() -> None:
@@ -208,15 +223,15 @@ def test_each_prefix_has_its_own_answers_and_pages_stand_beside() -> None:
     path = LINE[4:]
     for _ in range(2):
         for prefix, text in ((b"", b"root"), (b"/ca", b"one"), (b"/ca/inner", b"inner")):
-            assert as_reply(made.hot.get(b"GET " + prefix + path, ""))[1] == text
+            assert as_reply(got(made, b"GET " + prefix + path, ""))[1] == text
             assert general(made, "GET", prefix + path).body == text
             for end in (b"/",) if not prefix else (b"", b"/"):
-                assert as_reply(made.hot.post(b"POST " + prefix + end, ASKED, ""))[1] == text
+                assert as_reply(posted(made, b"POST " + prefix + end, ASKED, ""))[1] == text
                 assert general(made, "POST", prefix + end, ASKED).body == text
     one.held[ASKED] = HeldAnswer(b"new", NOW, NOW + 86400)
     one.generation += 1  # of the second of three
-    assert as_reply(made.hot.get(b"GET /ca" + path, ""))[1] == b"new"
-    assert made.hot.get(b"GET /MAMC/AQU", "") is None
+    assert as_reply(got(made, b"GET /ca" + path, ""))[1] == b"new"
+    assert got(made, b"GET /MAMC/AQU", "") is None
     assert general(made, "GET", b"/MAMC/AQU").body == b"page"
     assert general(made, "HEAD", b"/MAMC/AQU").body == b"page"
     assert general(made, "POST", b"/MAMC/AQU").status == 405
@@ -232,7 +247,7 @@ def test_what_is_kept_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
         body = b"%06d" % number
         shelf.held[body] = HeldAnswer(bytes(500), NOW, NOW + 86400)
         made.hot.tick(NOW + number // 20)
-        assert made.hot.post(b"POST /", body, "") is not None
+        assert posted(made, b"POST /", body, "") is not None
         assert len(made.hot._kept) < 40
     assert min(made.hot._kept) == b"000400"  # begun anew each ten seconds: twenty a second
 
