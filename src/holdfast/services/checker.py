@@ -1,9 +1,10 @@
 """The checker: look at somebody's TLS server as clients would, and report.
 
-Laws: this module only looks; `plan.checking` judges. Every handshake is a full one; a server is
-never asked by more than one at a time on one address, and no more than eight addresses are looked
-at. Nothing a target does ends in an exception: it ends in the report. However slow it is, a check
-ends in its time, with what it has seen and a word of what it has not.
+Laws: this module only looks; `plan.checking` judges. Every handshake is a full one; how many are
+made at a time is `checker_handshakes`' law, and no more than eight addresses are looked at. What
+the certificates point at is asked while handshakes are still made; what the server is, only where
+there is something to mend. Nothing a target does ends in an exception: it ends in the report.
+However slow it is, a check ends in its time, with what it has seen and a word of what it has not.
 """
 
 from __future__ import annotations
@@ -17,17 +18,18 @@ from typing import Literal
 
 from holdfast.errors import Unavailable
 from holdfast.net.dial import OPERATOR, Address, AddressPolicy, interleave, resolve
-from holdfast.net.probe import TIMEOUT, probe
+from holdfast.net.probe import TIMEOUT
 from holdfast.ocsp.findings import NOTE
 from holdfast.ocsp.policy import STRICT, Policy
 from holdfast.pki.certificate import Certificate
-from holdfast.plan.checking import Cut, Judge, Seen, report
+from holdfast.plan.checking import Cut, Judge, Seen, by_leaf, readable_chain, report
 from holdfast.plan.cure import ServerSeen
 from holdfast.plan.report import Report
 from holdfast.plan.target import Target
 from holdfast.services.checker_asking import Ask, Asking, Fetch
-from holdfast.tls.client import Authentication, Version
-from holdfast.tls.observation import Failure, Observation
+from holdfast.services.checker_handshakes import Handshakes
+from holdfast.tls.client import Version
+from holdfast.tls.observation import Failure
 
 MAX_ADDRESSES = 8  # of one target
 AT_ONCE = 4  # addresses of one target
@@ -115,30 +117,47 @@ class Checker:
             unresolved = Failure("unreachable", error.message, failure=error.failure)
             return report(target.text, Seen(unresolved=unresolved), judge)
 
+        def made(seen: Seen) -> Report:
+            return report(target.text, seen, judge)
+
         def tell(seen: Seen) -> None:
             if grown is not None:
-                grown(lambda: report(target.text, seen, judge))
+                grown(lambda: made(seen))
 
-        seen = await self._observations(target, addresses, servername, looking, tell)
-        found = Asking(seen, roots=self._roots, ask=self._ask, fetch=self._fetch, tell=tell)
+        found = Asking(
+            roots=self._roots,
+            ask=self._ask,
+            fetch=self._fetch,
+            issuers=self._issuers_wanted,
+            crls=self._crls,
+            tell=tell,
+        )
 
         async def recognised() -> None:
-            if self._recognise is not None:
-                server = await self._recognise(target, seen, servername, at)
-                found.seen = replace(found.seen, server=server)
-                tell(found.seen)
+            """Only a server that has something to mend is sent requests to tell it by."""
+            recognise = self._recognise
+            if recognise is None or found.seen.server is not None:
+                return
+            if any(one.severity > NOTE for one in made(found.seen).findings):
+                found.knows(await recognise(target, found.seen, servername, at))
 
         try:
-            async with asyncio.timeout(looking.asking), asyncio.TaskGroup() as beside:
-                beside.create_task(recognised())
-                if self._fetch is not None and self._issuers_wanted:
-                    await found.issuers()
-                await found.answers(crls=self._crls)
+            async with asyncio.timeout(None) as limit:
+                async with asyncio.TaskGroup() as group:
+                    found.begin(group)
+                    shaken = await self._observations(target, addresses, servername, looking, found)
+                    limit.reschedule(asyncio.get_running_loop().time() + looking.asking)
+                    found.complete()
+                    group.create_task(recognised())
+                    await found.settled()
+                    if looking.handshakes > 1:
+                        await _once_more(shaken)
+                await recognised()
         except TimeoutError:
             problem = f"responders, issuers and CRLs were not all had within {looking.asking:g} s"
             cut = Cut(problem, "see which answer slowly, or give a longer --timeout")
             found.seen = replace(found.seen, cuts=(*found.seen.cuts, cut))
-        return report(target.text, found.seen, judge)
+        return made(found.seen)
 
     # -- handshakes -------------------------------------------------------------------------
 
@@ -153,89 +172,59 @@ class Checker:
         addresses: Sequence[Address],
         servername: str,
         looking: Looking,
-        tell: Callable[[Seen], None],
-    ) -> Seen:
-        """Everything that the handshakes showed, by address."""
+        found: Asking,
+    ) -> Sequence[Handshakes]:
+        """Everything that the handshakes show, by address, for `found` as it comes. Those that came
+        to their end in time are given back."""
         turn = asyncio.Semaphore(AT_ONCE)
         looked_at = addresses[: 1 if looking.which == "first" else MAX_ADDRESSES]
-        by_address: dict[Address, list[Observation]] = {address: [] for address in looked_at}
         cuts = _left_out(addresses, looking)
 
-        def so_far() -> Seen:
-            return Seen(observations=tuple(chain.from_iterable(by_address.values())), cuts=cuts)
+        def saw() -> None:
+            found.saw(tuple(chain.from_iterable(one.observations for one in shaking)), cuts)
 
-        async def one(address: Address) -> None:
-            def saw(observation: Observation) -> None:
-                by_address[address].append(observation)
-                tell(so_far())
+        shaking = [
+            Handshakes(
+                target,
+                address,
+                servername,
+                count=looking.handshakes,
+                timeout=looking.timeout,
+                policy=self._addresses,
+                saw=saw,
+            )
+            for address in looked_at
+        ]
 
+        async def one(handshakes: Handshakes) -> None:
             async with turn:
-                await self._address(target, address, servername, looking, saw)
+                await handshakes.make(looking.versions, without_sni=looking.without_sni)
 
         try:
             async with asyncio.timeout(looking.shaking), asyncio.TaskGroup() as group:
-                for address in looked_at:
-                    group.create_task(one(address))
+                for handshakes in shaking:
+                    group.create_task(one(handshakes))
         except TimeoutError:
-            made = sum(map(len, by_address.values()))
+            made = sum(len(one.observations) for one in shaking)
             problem = f"{made} handshakes took {looking.shaking:g} s, and there the check ended"
             advice = "the server is slow: ask it alone, for fewer --handshakes or by --address"
             cuts = (*cuts, Cut(problem, advice))
-        return so_far()
+            saw()
+            return ()
+        saw()
+        return shaking
 
-    async def _address(
-        self,
-        target: Target,
-        address: Address,
-        servername: str,
-        looking: Looking,
-        saw: Callable[[Observation], None],
-    ) -> None:
-        """Every version; in each the certificate that comes by itself, and the other kind's; and
-        once without SNI."""
 
-        async def shake(
-            version: Version, authentication: Authentication, name: str | None = servername
-        ) -> Observation:
-            return await probe(
-                address,
-                server_name=name,
-                version=version,
-                authentication=authentication,
-                starttls=target.starttls,
-                host=servername,
-                timeout=looking.timeout,
-                policy=self._addresses,
-            )
-
-        seen: list[Observation] = []
-
-        def keep(observation: Observation) -> None:
-            seen.append(observation)
-            saw(observation)
-
-        for version in looking.versions:
-            first = await shake(version, "any")
-            keep(first)
-            if first.error is not None and first.error.kind != "tls-handshake-failed":
-                break  # neither another version nor another try will get further
-            if not first.seen:
-                continue
-            for _ in range(looking.handshakes - 1):
-                keep(await shake(version, "any"))
-            known = {o.leaf for o in seen if o.seen}
-            other: Authentication = "ecdsa" if first.key_type.startswith("RSA") else "rsa"
-            second = await shake(version, other)
-            # No certificate of the other kind is no finding; nor is a server that ignores the wish
-            if second.seen and (second.leaf not in known or second.key_type != first.key_type):
-                keep(second)
-                for _ in range(looking.handshakes - 1):
-                    keep(await shake(version, other))
-        plain = (o for o in reversed(seen) if o.seen and o.authentication == "any")
-        newest = next(plain, None)
-        if looking.without_sni and newest is not None and newest.sni is not None:
-            nameless = await shake(newest.asked, "any", None)
-            saw(replace(nameless, without_sni=True))
+async def _once_more(shaken: Sequence[Handshakes]) -> None:
+    """Where none with its name had a staple that there could be, one more with each address. By now
+    a server that fetches its staple when a client asks has had as long as our own questions."""
+    groups = by_leaf([one for handshakes in shaken for one in handshakes.observations])
+    chains = [readable_chain(shown) for shown in groups.values()]
+    stapled = any(one.staple for shown in groups.values() for one in shown if not one.without_sni)
+    if not stapled and any(chain[0].responder_urls for chain in chains if chain):
+        async with asyncio.TaskGroup() as group:
+            for handshakes in shaken:
+                group.create_task(handshakes.late())
 
 
 def _left_out(addresses: Sequence[Address], looking: Looking) -> tuple[Cut, ...]:

@@ -16,7 +16,9 @@ from holdfast.pki import pem
 from holdfast.pki.certificate import Certificate
 from holdfast.pki.chain import find_issuer
 from holdfast.pki.crl import MAX_CRL
-from holdfast.plan.checking import CrlAnswer, ResponderAnswer, Seen, by_leaf, readable_chain
+from holdfast.plan.checking import CrlAnswer, Cut, ResponderAnswer, Seen, by_leaf, readable_chain
+from holdfast.plan.cure import ServerSeen
+from holdfast.tls.observation import Observation
 
 MAX_RESPONDERS = 4  # URLs of one certificate; real ones have one or two
 MAX_ISSUER = 256 * 1024  # bytes of an AIA answer: a PKCS#7 of a whole chain is under 20 KiB
@@ -30,34 +32,95 @@ Fetch = Callable[[str, int], Awaitable[bytes]]
 
 
 class Asking:
-    """One check's questions. `ask` None: no responder is asked; `fetch` None: nothing is fetched.
+    """One check's questions, asked as soon as a handshake shows what to ask. `ask` None: no
+    responder is asked; `fetch` None: nothing is fetched.
 
     What was found out is in `seen` after each step, also when a deadline ends the questions.
     """
 
     def __init__(
         self,
-        seen: Seen,
         *,
         roots: Sequence[Certificate],
         ask: Ask | None,
         fetch: Fetch | None,
+        issuers: bool,
+        crls: bool,
         tell: Callable[[Seen], None],
     ) -> None:
-        self.seen = seen
+        """`issuers`: fetch missing ones; `crls`: fetch the leaves'."""
+        self.seen = Seen()
         self._roots, self._ask, self._fetch, self._tell = roots, ask, fetch, tell
-        self._fetched: dict[str, tuple[Certificate, ...]] = {}
+        self._issuers, self._crls = issuers and fetch is not None, crls and fetch is not None
+        self._fetched: dict[str, asyncio.Task[tuple[Certificate, ...]]] = {}
         self._turn = asyncio.Semaphore(AT_ONCE)
-        groups = list(by_leaf(seen.observations).values())[:MAX_LEAVES]
-        self._chains = [chain for chain in map(readable_chain, groups) if chain]
+        self._group: asyncio.TaskGroup | None = None
+        self._begun: dict[bytes, tuple[list[Certificate], asyncio.Task[None]]] = {}
+        self._asked: set[tuple[str, str]] = set()  # what, and of which leaf
+
+    def begin(self, group: asyncio.TaskGroup) -> None:
+        """Ask from now on, by tasks of `group`."""
+        self._group = group
+
+    def saw(self, observations: tuple[Observation, ...], cuts: tuple[Cut, ...]) -> None:
+        """These are all the handshakes until now."""
+        self.seen = replace(self.seen, observations=observations, cuts=cuts)
+        for leaf, shown in self._leaves():
+            if leaf not in self._begun and (chain := readable_chain(shown)):
+                self._begin(leaf, chain)
+        self._tell(self.seen)
+
+    def complete(self) -> None:
+        """No handshake follows: where a later one showed a longer chain, that counts."""
+        for leaf, shown in self._leaves():
+            if leaf in self._begun and (chain := readable_chain(shown)) != self._begun[leaf][0]:
+                self._begin(leaf, chain)
+
+    async def settled(self) -> None:
+        """Return when all that was begun has ended."""
+        tasks = [task for _, task in self._begun.values()]
+        if tasks:
+            await asyncio.wait(tasks)
+
+    def knows(self, server: ServerSeen | None) -> None:
+        self.seen = replace(self.seen, server=server)
+        self._tell(self.seen)
+
+    # -- one leaf ---------------------------------------------------------------------------
+
+    def _leaves(self) -> list[tuple[bytes, list[Observation]]]:
+        return list(by_leaf(self.seen.observations).items())[:MAX_LEAVES]
+
+    def _begin(self, leaf: bytes, chain: list[Certificate]) -> None:
+        assert self._group is not None
+        before = self._begun[leaf][1] if leaf in self._begun else None
+        self._begun[leaf] = chain, self._group.create_task(self._chain(chain, before))
+
+    async def _chain(self, chain: Sequence[Certificate], before: asyncio.Task[None] | None) -> None:
+        """Ask what is not asked yet; `before`: with a shorter chain of the same leaf."""
+        if before is not None:
+            await before
+        leaf = chain[0]
+        async with asyncio.TaskGroup() as group:
+            crl = next((u for u in leaf.crl_urls if u.lower().startswith("http://")), None)
+            if self._crls and crl is not None and self._once("crl", leaf):
+                group.create_task(self._crl(leaf, crl))
+            if self._issuers:
+                await self._upward(chain)
+                self._tell(self.seen)
+            issuer = find_issuer(leaf, [*chain[1:], *self.seen.issuers, *self._roots])
+            if self._ask is not None and issuer is not None and self._once("ocsp", leaf):
+                subject = Subject.of(leaf, issuer)
+                urls = list(dict.fromkeys(leaf.responder_urls))[:MAX_RESPONDERS]
+                group.create_task(self._responders(leaf, subject, urls))
+
+    def _once(self, what: str, leaf: Certificate) -> bool:
+        """Whether this is the first time; from now on it is not."""
+        first = (what, leaf.sha256) not in self._asked
+        self._asked.add((what, leaf.sha256))
+        return first
 
     # -- issuers ----------------------------------------------------------------------------
-
-    async def issuers(self) -> None:
-        """Fetch by AIA what the chains lack, upwards to a root."""
-        for chain in self._chains:
-            await self._upward(chain)
-        self._tell(self.seen)
 
     async def _upward(self, chain: Sequence[Certificate]) -> None:
         top = chain[0]
@@ -79,36 +142,26 @@ class Asking:
         for url in http[:MAX_ISSUER_URLS]:
             found = find_issuer(certificate, await self._certificates(url))
             if found is not None:
-                self.seen = replace(self.seen, issuers=(*self.seen.issuers, found))
+                if found not in self.seen.issuers:
+                    self.seen = replace(self.seen, issuers=(*self.seen.issuers, found))
                 return found
         return None
 
     async def _certificates(self, url: str) -> tuple[Certificate, ...]:
-        if url in self._fetched:
-            return self._fetched[url]
+        """What `url` holds, asked once however many chains want it."""
+        assert self._group is not None
+        if url not in self._fetched:
+            self._fetched[url] = self._group.create_task(self._downloaded(url))
+        return await self._fetched[url]
+
+    async def _downloaded(self, url: str) -> tuple[Certificate, ...]:
         assert self._fetch is not None
         try:
-            found = pem.certificates(await self._fetch(url, MAX_ISSUER), name=url)
+            return pem.certificates(await self._fetch(url, MAX_ISSUER), name=url)
         except HoldfastError:
-            found = ()
-        self._fetched[url] = found
-        return found
+            return ()
 
     # -- responders and CRLs ----------------------------------------------------------------
-
-    async def answers(self, *, crls: bool) -> None:
-        """Ask every responder of every leaf, and get its CRL."""
-        async with asyncio.TaskGroup() as group:
-            for chain in self._chains:
-                leaf = chain[0]
-                issuer = find_issuer(leaf, [*chain[1:], *self.seen.issuers, *self._roots])
-                if self._ask is not None and issuer is not None:
-                    subject = Subject.of(leaf, issuer)
-                    urls = list(dict.fromkeys(leaf.responder_urls))[:MAX_RESPONDERS]
-                    group.create_task(self._responders(leaf, subject, urls))
-                url = next((u for u in leaf.crl_urls if u.lower().startswith("http://")), None)
-                if crls and self._fetch is not None and url is not None:
-                    group.create_task(self._crl(leaf, url))
 
     async def _responders(self, leaf: Certificate, subject: Subject, urls: Iterable[str]) -> None:
         ask = self._ask

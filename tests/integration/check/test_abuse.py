@@ -17,7 +17,7 @@ from holdfast.net.dial import PUBLIC_ONLY, resolve
 from holdfast.net.probe import probe
 from holdfast.ocsp.certid import Subject
 from holdfast.pki import issue
-from holdfast.plan.checking import MAX_LEAVES, Judge, Seen, report
+from holdfast.plan.checking import MAX_LEAVES, Judge, report
 from holdfast.plan.report import Report
 from holdfast.plan.responder_rules import ResponderAnswer
 from holdfast.plan.target import Target
@@ -177,9 +177,16 @@ def test_a_certificate_for_every_handshake_asks_a_few_responders(loop: Loop) -> 
         site = a_site(CA, responder_urls=[f"http://victim.example/{number}"])
         with a_proxy(site, loop=loop) as stand:
             observations.append(asyncio.run(shaken(stand.port)))
-    seen = Seen(observations=tuple(observations))
-    found = Asking(seen, roots=[CA.root], ask=notes, fetch=None, tell=lambda seen: None)
-    asyncio.run(found.answers(crls=False))
+    found = Asking(
+        roots=[CA.root], ask=notes, fetch=None, issuers=False, crls=False, tell=lambda seen: None
+    )
+
+    async def all_at_once() -> None:
+        async with asyncio.TaskGroup() as group:
+            found.begin(group)
+            found.saw(tuple(observations), ())
+
+    asyncio.run(all_at_once())
     judge = Judge(servername="localhost", at=NOW, roots=(CA.root,))
     told = report("localhost", found.seen, judge)
     assert len(asked) == len(set(asked)) == MAX_ASKED
