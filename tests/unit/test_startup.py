@@ -19,8 +19,9 @@ from support.pki import AT, a_root, a_server
 
 HEAVY = {
     *("OpenSSL", "aiohttp", "asyncio", "httptools", "importlib.metadata", "jinja2", "lmdb"),
-    *("logging", "rich", "sqlalchemy", "ssl", "structlog", "uvloop", "watchfiles"),
+    *("logging", "rich", "sqlalchemy", "ssl", "structlog", "uvloop", "watchfiles", "yarl"),
 }
+NEEDED_TO_LOOK = {"OpenSSL", "asyncio", "httptools", "logging", "ssl"}
 LOADED = """
 import sys
 from holdfast.cli.main import main
@@ -64,6 +65,19 @@ def test_importing_the_library_is_lazy() -> None:
     command = [sys.executable, "-c", "import holdfast, sys; print(*sys.modules)"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
     assert set(done.stdout.split()) & (HEAVY | {"cryptography", "click"}) == set()
+
+
+def test_check_loads_what_looking_needs(tmp_path: Path) -> None:
+    """No HTTP library, nothing of servers, the web or the keeper; for one target or several."""
+    listed = tmp_path / "hosts.txt"
+    listed.write_text("127.0.0.1:1\n127.0.0.1:2\n")
+    for words in (("127.0.0.1:1",), ("-f", listed)):
+        loaded = modules_of("check", *words, "--timeout", "1", codes=(3,))
+        assert {"holdfast.services.checker", "holdfast.net.http_client", "OpenSSL"} <= loaded
+        assert loaded & (HEAVY - NEEDED_TO_LOOK) == set()
+        ours = {name.split(".")[1] for name in loaded if name.startswith("holdfast.")}
+        assert ours & {"setup", "servers", "stores", "lab", "conf", "wiring_server"} == set()
+        assert {name for name in loaded if name.startswith("holdfast.services.web")} == set()
 
 
 def test_verify_loads_what_judging_needs(tmp_path: Path) -> None:

@@ -24,6 +24,8 @@ from holdfast.cli.params import (
 if TYPE_CHECKING:
     from holdfast.ocsp.policy import Policy
     from holdfast.pki.certificate import Certificate
+    from holdfast.plan.checking import Seen
+    from holdfast.plan.cure import ServerSeen
     from holdfast.plan.report import Report
     from holdfast.plan.target import Target
     from holdfast.services.check_many import Bounds
@@ -70,7 +72,7 @@ SERVERS = ("auto", "apache", "nginx", "haproxy", "iis", "caddy", "unknown")
 @click.option(
     "--server", type=click.Choice(SERVERS),
     help="What the server is, for its cures. auto, the default for one target, asks it by three "
-    "HTTP requests, or finds it on this machine.",
+    "HTTP requests, or finds it on this machine, where something is to be mended.",
 )  # fmt: skip
 @click.option("--no-fetch", is_flag=True, help="Do not ask responders or fetch issuers.")
 @click.option("--no-crl", is_flag=True, help="Do not fetch the CRL.")
@@ -213,10 +215,17 @@ def _recogniser(
     as a handshake or two."""
     if server is None and not alone:
         return None
-    from holdfast.wiring_server import recogniser
-
     issuers = _path_of(ca_file)
-    return recogniser(given=server or "auto", issuers=issuers, here=True, timeout=timeout)
+
+    async def recognise(
+        target: Target, seen: Seen, servername: str, at: datetime
+    ) -> ServerSeen | None:
+        from holdfast.wiring_server import recogniser  # most checks have nothing to mend
+
+        asking = recogniser(given=server or "auto", issuers=issuers, here=True, timeout=timeout)
+        return await asking(target, seen, servername, at)
+
+    return recognise
 
 
 def _path_of(given: Input | None) -> str:

@@ -6,11 +6,14 @@ Law: nothing is judged here; severities, verdicts and what clients do are the re
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 from holdfast.ocsp.findings import NOTE, Finding, Severity
 from holdfast.ocsp.window import duration_text
-from holdfast.plan.cure import ServerSeen
 from holdfast.plan.report import Report, ReportVerdict, StapleReport
+
+if TYPE_CHECKING:
+    from holdfast.plan.cure import ServerSeen
 
 VERDICTS: dict[ReportVerdict, str] = {
     "good": "good",

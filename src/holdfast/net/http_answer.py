@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from holdfast.net.http_message import parse_http_date
 from holdfast.net.timeline import Timeline
 
 MAX_RETRY_AFTER = 7 * 86400.0  # seconds; more is not believed
@@ -65,7 +64,7 @@ class HttpAnswer:
 
     def _instant(self, name: str) -> datetime | None:
         value = self.header(name)
-        return None if value is None else parse_http_date(value)
+        return None if value is None else _instant(value)
 
 
 def parse_retry_after(value: str | None, *, now: datetime | None = None) -> float | None:
@@ -75,8 +74,14 @@ def parse_retry_after(value: str | None, *, now: datetime | None = None) -> floa
     value = value.strip()
     if value.isascii() and value.isdecimal():
         return min(float(value[:12]), MAX_RETRY_AFTER)
-    instant = parse_http_date(value)
+    instant = _instant(value)
     if instant is None:
         return None
     since = datetime.now(UTC) if now is None else now
     return min(max((instant - since).total_seconds(), 0.0), MAX_RETRY_AFTER)
+
+
+def _instant(value: str) -> datetime | None:
+    from holdfast.net.http_message import parse_http_date  # a server's module; few ask for dates
+
+    return parse_http_date(value)

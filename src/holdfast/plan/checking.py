@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from holdfast.errors import Malformed
 from holdfast.ocsp.certid import Subject
@@ -28,8 +29,6 @@ from holdfast.pki.chain import find_issuer
 from holdfast.plan.chain_rules import judge_chain
 from holdfast.plan.clients import clients
 from holdfast.plan.crl_rules import CrlAnswer, judge_crl
-from holdfast.plan.cure import ServerSeen
-from holdfast.plan.cures import Case, cures
 from holdfast.plan.presence_rules import (
     by_leaf,
     judge_demand,
@@ -49,6 +48,9 @@ from holdfast.plan.report import (
 from holdfast.plan.responder_rules import ResponderAnswer, judge_responder
 from holdfast.plan.transport_rules import transport
 from holdfast.tls.observation import Failure, Observation
+
+if TYPE_CHECKING:
+    from holdfast.plan.cure import Cure, ServerSeen
 
 NEAR_EXPIRY = 0.8  # of the window; K19's second rung
 MAX_LEAVES = 16  # of one target; a name has two, RSA and ECDSA, and more while they are replaced
@@ -145,11 +147,14 @@ def report(target: str, seen: Seen, judge: Judge) -> Report:
             crl = judge_crl(fetched, leaf, ocsp=said, at=judge.at)
             findings += crl.findings
     ordered = _ordered(findings)
-    known = None
+    mended: Mapping[str, tuple[Cure, ...]] = {}
     if seen.server is not None:
+        from holdfast.plan.cures import Case, cures  # most checks have nothing to mend
+
         known = Case(
             target=target, server=seen.server, leaves=tuple(leaves), responders=tuple(responders)
         )
+        mended = cures(ordered, known)
     newest = max((o.tls for o in of_the_name(seen.observations)), default="")
     return Report(
         target=target,
@@ -165,7 +170,7 @@ def report(target: str, seen: Seen, judge: Judge) -> Report:
         clients=clients(leaves, staples, ordered, responders, newest=newest),
         findings=ordered,
         server=seen.server,
-        cures={} if known is None else cures(ordered, known),
+        cures=mended,
     )
 
 

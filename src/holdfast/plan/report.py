@@ -9,7 +9,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from holdfast.ocsp.findings import Finding, Severity, worst
 from holdfast.ocsp.statuses import Revoked
@@ -17,8 +17,10 @@ from holdfast.ocsp.verdict import Verdict
 from holdfast.ocsp.window import Window
 from holdfast.pki.certificate import Certificate
 from holdfast.pki.pem import encode_certificates
-from holdfast.plan.cure import Cure, ServerSeen
 from holdfast.tls.observation import Observation
+
+if TYPE_CHECKING:
+    from holdfast.plan.cure import Cure, ServerSeen
 
 SCHEMA = "holdfast.check/1"
 SHOWN = 32  # bytes of a staple, for who wonders what the server sends there

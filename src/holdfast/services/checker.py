@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import chain
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from holdfast.errors import Unavailable
 from holdfast.net.dial import OPERATOR, Address, AddressPolicy, interleave, resolve
@@ -23,13 +23,15 @@ from holdfast.ocsp.findings import NOTE
 from holdfast.ocsp.policy import STRICT, Policy
 from holdfast.pki.certificate import Certificate
 from holdfast.plan.checking import Cut, Judge, Seen, by_leaf, readable_chain, report
-from holdfast.plan.cure import ServerSeen
 from holdfast.plan.report import Report
 from holdfast.plan.target import Target
 from holdfast.services.checker_asking import Ask, Asking, Fetch
 from holdfast.services.checker_handshakes import Handshakes
 from holdfast.tls.client import Version
 from holdfast.tls.observation import Failure
+
+if TYPE_CHECKING:
+    from holdfast.plan.cure import ServerSeen
 
 MAX_ADDRESSES = 8  # of one target
 AT_ONCE = 4  # addresses of one target
@@ -39,7 +41,7 @@ LEAST = 60.0  # seconds that they may take anyway
 
 Grown = Callable[[Callable[[], Report]], None]
 """Called as a check goes on, with what makes the report on all that was seen so far."""
-Recognise = Callable[[Target, Seen, str, datetime], Awaitable[ServerSeen | None]]
+Recognise = Callable[[Target, Seen, str, datetime], "Awaitable[ServerSeen | None]"]
 """Finds out what ends TLS at a target, expected to be called by this name; never raises."""
 Which = Literal["all", "first"]
 
@@ -137,6 +139,8 @@ class Checker:
             """Only a server that has something to mend is sent requests to tell it by."""
             recognise = self._recognise
             if recognise is None or found.seen.server is not None:
+                return
+            if not any(one.seen for one in found.seen.observations):
                 return
             if any(one.severity > NOTE for one in made(found.seen).findings):
                 found.knows(await recognise(target, found.seen, servername, at))

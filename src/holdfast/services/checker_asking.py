@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from holdfast.errors import HoldfastError
 from holdfast.ocsp.certid import Subject
@@ -17,8 +18,10 @@ from holdfast.pki.certificate import Certificate
 from holdfast.pki.chain import find_issuer
 from holdfast.pki.crl import MAX_CRL
 from holdfast.plan.checking import CrlAnswer, Cut, ResponderAnswer, Seen, by_leaf, readable_chain
-from holdfast.plan.cure import ServerSeen
 from holdfast.tls.observation import Observation
+
+if TYPE_CHECKING:
+    from holdfast.plan.cure import ServerSeen
 
 MAX_RESPONDERS = 4  # URLs of one certificate; real ones have one or two
 MAX_ISSUER = 256 * 1024  # bytes of an AIA answer: a PKCS#7 of a whole chain is under 20 KiB
