@@ -7,6 +7,7 @@ trust store is the system's and the CA's root in one file, since that is what a 
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import signal
 import socket
@@ -37,6 +38,7 @@ from support.tls_world import Loop, a_loop  # noqa: E402
 NOW = datetime.now(UTC).replace(microsecond=0)
 YESTERDAY = NOW - timedelta(days=1)
 LOOPBACK = "127.0.0.1"
+AWAY = 0.02  # seconds there and back, as to a city in the same country
 MAIN = """
 {user}pid {folder}/nginx.pid;
 error_log {folder}/error.log crit;
@@ -63,10 +65,11 @@ SERVER = """
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """`roots`: the trust store; `one`: a port; `many`: the others."""
+    """`roots`: the trust store; `one`: a port; `far`: the same `AWAY`; `many`: the others."""
 
     roots: Path
     one: int
+    far: int
     many: Sequence[int]
 
 
@@ -81,8 +84,8 @@ def a_world(folder: Path, *, count: int) -> Iterator[World]:
     with a_loop() as loop, _answering(ca, loop) as urls:
         sites = [_site(ca, urls, number) for number in range(count + 1)]
         ports = _free_ports(count + 1)
-        with _nginx(folder, ca, dict(zip(ports, sites, strict=True))):
-            yield World(roots, ports[0], ports[1:])
+        with _nginx(folder, ca, dict(zip(ports, sites, strict=True))), _away(ports[0], loop) as far:
+            yield World(roots, ports[0], far, ports[1:])
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +112,28 @@ def _answering(ca: Authority, loop: Loop) -> Iterator[_Urls]:
     finally:
         loop.run(server.close(grace=0))
         loop.run(responder.close())
+
+
+@contextmanager
+def _away(port: int, loop: Loop) -> Iterator[int]:
+    """A port whose every byte takes half of `AWAY` to `port`, and half of it back."""
+
+    async def carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        later = asyncio.get_running_loop().call_later
+        with contextlib.suppress(OSError):
+            while data := await reader.read(1 << 16):
+                later(AWAY / 2, writer.write, data)
+        later(AWAY / 2, writer.close)
+
+    async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        inner, outer = await asyncio.open_connection(LOOPBACK, port)
+        await asyncio.gather(carry(reader, outer), carry(inner, writer))
+
+    server = loop.run(asyncio.start_server(relay, LOOPBACK, 0))
+    try:
+        yield int(server.sockets[0].getsockname()[1])
+    finally:
+        loop.loop.call_soon_threadsafe(server.close)
 
 
 def _site(ca: Authority, urls: _Urls, number: int) -> Issued:

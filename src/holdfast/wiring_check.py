@@ -19,6 +19,7 @@ from holdfast.pki import pem
 from holdfast.pki.certificate import Certificate
 from holdfast.plan.responder_rules import Asked, ResponderAnswer
 from holdfast.services.checker import Checker, Recognise
+from holdfast.services.fetched_once import FetchedOnce
 from holdfast.sources.http import Exchange, HttpSource
 
 SYSTEM_ROOTS = (
@@ -59,7 +60,8 @@ async def checker(
     proxy: str | None = None,
     recognise: Recognise | None = None,
 ) -> AsyncIterator[Checker]:
-    """A `Checker` whose HTTP connections end with the block. `recognise`: see `wiring_server`."""
+    """A `Checker` for one run, whose HTTP connections end with the block, and in which a CRL or an
+    issuer is fetched once. `recognise`: see `wiring_server`."""
     async with (
         Http(policy=addresses, timeout=timeout, proxy=proxy) as http,
         Http(policy=addresses, timeout=timeout, proxy=proxy, max_bytes=64 << 20) as files,
@@ -69,7 +71,7 @@ async def checker(
         async def ask(url: str, subject: Subject) -> ResponderAnswer:
             return await asked(source, url, subject)
 
-        async def fetch(url: str, limit: int) -> bytes:
+        async def download(url: str, limit: int) -> bytes:
             answer = await files.get(url)
             if answer.status != 200:
                 raise Unavailable(f"{url}: HTTP status {answer.status}", failure="http")
@@ -77,16 +79,17 @@ async def checker(
                 raise Unavailable(f"{url}: more than {limit} bytes", failure="oversized")
             return answer.body
 
-        yield Checker(
-            roots=trusted,
-            ask=ask if ask_responders else None,
-            fetch=fetch,
-            issuers=ask_responders,
-            crls=crls,
-            policy=policy,
-            addresses=addresses,
-            recognise=recognise,
-        )
+        async with FetchedOnce(download) as fetch:
+            yield Checker(
+                roots=trusted,
+                ask=ask if ask_responders else None,
+                fetch=fetch,
+                issuers=ask_responders,
+                crls=crls,
+                policy=policy,
+                addresses=addresses,
+                recognise=recognise,
+            )
 
 
 async def asked(source: HttpSource, url: str, subject: Subject) -> ResponderAnswer:

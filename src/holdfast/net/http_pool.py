@@ -145,7 +145,8 @@ class Pool:
                 line = await self._tunnelled(line, target, proxy)
         except BaseException as error:
             dialled.sock.close()
-            if isinstance(error, OSError) and not isinstance(error, TimeoutError):
+            # ValueError: of a name that cannot be one, which only a proxy could have resolved
+            if isinstance(error, OSError | ValueError) and not isinstance(error, TimeoutError):
                 raise _unsecured(target, proxy, error) from error
             raise
         return line
@@ -230,11 +231,11 @@ def _unconnected(target: Url, proxy: Url | None, error: Unavailable) -> Unavaila
     return Unavailable(f"{target}: {said}", failure=error.failure, hint=error.hint)
 
 
-def _unsecured(target: Url, proxy: Url | None, error: OSError) -> Unavailable:
+def _unsecured(target: Url, proxy: Url | None, error: OSError | ValueError) -> Unavailable:
     """TLS came to nothing: it was not right (`ssl.SSLError`), or the connection broke."""
     import ssl
 
-    if isinstance(error, ssl.SSLError):
+    if isinstance(error, ssl.SSLError | ValueError):
         return Unavailable(f"{target}: TLS: {error}", failure="tls")
     if proxy is not None:
         return _through(target, dial.in_words(error))
