@@ -12,6 +12,7 @@ from holdfast.errors import Malformed
 from holdfast.ocsp.findings import FAULT, WARNING, Finding, finding
 from holdfast.pki.certificate import Certificate
 from holdfast.tls.observation import Observation
+from holdfast.tls.starttls import DIALOGUES
 
 
 def of_the_name(observations: Sequence[Observation]) -> list[Observation]:
@@ -47,7 +48,8 @@ def judge_presence(
         if leaf.responder_urls or require_staple:
             severity = FAULT if require_staple else WARNING
             responder = ", ".join(leaf.responder_urls) or "none, but a staple is required"
-            into.append(finding("staple-missing", severity=severity, responder=responder))
+            advice = _advice(observations)
+            into.append(finding("staple-missing", severity=severity, responder=responder, **advice))
     elif len(stapled) < len(observations):
         into.append(
             finding(
@@ -61,6 +63,12 @@ def judge_presence(
     different = {o.staple for o in stapled}
     if len(different) > 1:
         into.append(finding("staple-differs", count=len(different)))
+
+
+def _advice(observations: Sequence[Observation]) -> dict[str, str]:
+    """Few servers that begin with STARTTLS can staple: nobody is to turn on what is not there."""
+    row = DIALOGUES.get(next((o.starttls for o in observations), ""))
+    return {} if row is None else {"advice": row.stapling}
 
 
 def judge_demand(

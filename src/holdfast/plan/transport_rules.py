@@ -59,9 +59,15 @@ def _one_address(
                 return
         elif error.kind == "starttls-refused":
             if not worked:
-                facts = {"address": address, "problem": error.problem}
-                facts |= {"advice": error.hint} if error.hint else {}
-                into.append(finding("starttls-refused", **facts))
+                advice = {"advice": error.hint} if error.hint else {}
+                found = finding(
+                    "starttls-refused",
+                    severity=None,
+                    address=address,
+                    problem=error.problem,
+                    **advice,
+                )
+                into.append(found)
                 return
         elif not worked and not any(o.seen for o in seen):
             into.append(_failed(observation, error))

@@ -18,7 +18,8 @@ QUOTED = 200  # bytes of what a server said, its last ones
 
 def quoted(message: bytes) -> str:
     """What a server said, for a message to the operator; "" for nothing."""
-    text = message[-QUOTED:].decode("latin-1").strip()
+    lines = message[-QUOTED:].decode("latin-1").split("\n")
+    text = " / ".join(line.strip() for line in lines if line.strip())
     return repr(text) if text else ""
 
 
@@ -32,12 +33,16 @@ class Send:
 @dataclass(frozen=True, slots=True)
 class Expect:
     """Read one message. `whole(buffer)` gives its length, 0 while it is not whole; `agrees` is a
-    pattern that must be found in it; `said` tells in words what another message means."""
+    pattern that must be found in it; `said` tells in words what another message means, and one
+    in which `turned_away` is found is not about TLS: the server wants nothing of us. `advice`: what
+    to do where the row's is not it."""
 
     whole: Callable[[bytes], int]
     agrees: bytes
     what: str
     said: Callable[[bytes], str] = quoted
+    turned_away: bytes | None = None
+    advice: str = ""
 
 
 Step = Send | Expect
@@ -48,7 +53,7 @@ class Dialogue:
     """The steps of one protocol, its usual port and its specification.
 
     `direct`: the scheme of the same protocol with TLS from the first byte. `advice`: how an
-    operator turns TLS on in the servers that people run.
+    operator turns TLS on in the servers that people run; `stapling`: which of them can staple.
     """
 
     port: int
@@ -56,6 +61,7 @@ class Dialogue:
     steps: tuple[Step, ...]
     direct: str
     advice: str
+    stapling: str
 
     @property
     def greets(self) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 from holdfast.errors import Malformed, PeerError
-from holdfast.tls.dialogue import Send, quoted
+from holdfast.tls.dialogue import Expect, Send, quoted
 from holdfast.tls.starttls_table import DIALOGUES, DIRECT
 
 __all__ = ["DIALOGUES", "DIRECT", "MAX_DIALOGUE", "Injected", "Refused", "Starttls"]
@@ -83,10 +83,15 @@ class Starttls:
     def eof(self) -> None:
         """The server ended the connection."""
         said = quoted(self._buffer)
+        hint = self.advice
+        if not self._heard and not self._dialogue.greets:
+            hint = (
+                self._other_scheme("a server that speaks TLS at once may end so") + f"; or {hint}"
+            )
         raise Refused(
             f"{self._scheme}: the server closed the connection before TLS began"
             + (f", after {said}" if said else ""),
-            hint=f"is this the port of that protocol? Then {self.advice}",
+            hint=hint,
         )
 
     def _advance(self) -> None:
@@ -103,7 +108,7 @@ class Starttls:
                     raise Refused(
                         f"{self._scheme}: {step.what} was expected, the server said"
                         f" {step.said(message) or 'an empty line'}",
-                        hint=f"{self._dialogue.advice}; or look at the port",
+                        hint=self._refusal_hint(step, message),
                     )
             del self._left[0]
         if self._buffer:
@@ -118,6 +123,14 @@ class Starttls:
             " TLS had brought them is fooled (CVE-2011-0411): look at what is on the way, and"
             " update the server",
         )
+
+    def _refusal_hint(self, step: Expect, message: bytes) -> str:
+        if step.turned_away is not None and re.search(step.turned_away, message, re.DOTALL):
+            return (
+                "it speaks another protocol, or wants nothing of this machine: look at the port, at"
+                " that server's log and at whom it lets in"
+            )
+        return step.advice or f"{self._dialogue.advice}; or look at the port"
 
     def _other_scheme(self, why: str) -> str:
         return f"{why}: check {self._dialogue.direct}://HOST:PORT instead, or another port"

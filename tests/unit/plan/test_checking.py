@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -192,6 +193,17 @@ def test_nothing_reached_is_unreachable_and_a_failed_handshake_is_bad() -> None:
     assert (unresolved.verdict, codes(unresolved)) == ("unreachable", {"unreachable": "fatal"})
     assert judged(failed("tls-handshake-failed")).verdict == "bad"
     assert codes(judged(failed("starttls-refused"))) == {"starttls-refused": "fault"}
+
+
+def test_what_the_protocol_before_tls_advises_is_the_hint() -> None:
+    refused = replace(failed("starttls-refused"), error=Failure("starttls-refused", "no", hint="x"))
+    assert judged(refused).findings[0].hint == "x"
+    assert judged(failed("starttls-refused")).findings[0].hint.startswith("turn STARTTLS on")
+    for protocol in ("imap", ""):
+        found = judged(shown(None, starttls=protocol)).findings[0]
+        assert found.code == "staple-missing"
+        assert ("Dovecot cannot staple" in found.hint) == bool(protocol)
+        assert ("turn stapling on" in found.hint) != bool(protocol)
 
 
 def test_an_address_this_machine_cannot_route_to_is_no_fault_of_the_server() -> None:

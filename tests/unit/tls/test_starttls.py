@@ -63,6 +63,7 @@ GREEN = [
         ],
         [b"jabber:server"],
     ),
+    ("irc", [b"421 * CAP :Unknown command\r\n670 * :go\r\n"], []),
     ("ldap", [LDAP_OK], [b"1.3.6.1.4.1.1466.20037"]),
     ("ldap", [LDAP_LONG], []),
     ("postgres", [b"S"], [bytes.fromhex("0000000804d2162f")]),
@@ -73,7 +74,14 @@ GREEN = [
         [b"STARTTLS\r\n"],
     ),
     ("nntp", [b"200 news\r\n", b"382 go\r\n"], [b"STARTTLS\r\n"]),
-    ("irc", [b":irc NOTICE * :looking\r\n:irc 670 * :go\r\n"], [b"STARTTLS\r\n"]),
+    (
+        "irc",
+        [
+            b":irc NOTICE * :looking\r\n:irc CAP * LS :multi-prefix tls\r\n"
+            b":irc NOTICE * :found\r\n:irc 670 * :go\r\n",
+        ],
+        [b"CAP LS\r\n", b"STARTTLS\r\n"],
+    ),
     ("rdp", [RDP_OK], [b"\x03\x00\x00\x13"]),
 ]
 
@@ -112,8 +120,11 @@ RED = [
     ("sieve", [b'"STARTTLS"\r\nOK\r\n', b"NO\r\n"]),
     ("nntp", [b"400 closed\r\n"]),
     ("nntp", [b"200 x\r\n", b"580 no\r\n"]),
-    ("irc", [b":irc 691 * :no\r\n"]),
-    ("irc", [b":irc 421 * STARTTLS :Unknown command\r\n"]),
+    ("irc", [b"CAP * LS :tls\r\n:irc 691 * :no\r\n"]),
+    ("irc", [b"CAP * LS :tls=x\r\n:irc 421 * STARTTLS :Unknown command\r\n"]),
+    ("irc", [b":irc CAP * LS :multi-prefix starttls tlsx\r\n"]),
+    ("irc", [b":irc 421 * CAP :Unknown command\r\n:irc 451 * STARTTLS :Register first\r\n"]),
+    ("irc", [b"ERROR :Closing link\r\n"]),
     ("rdp", [RDP_NO]),
     ("rdp", [bytes.fromhex("030000130ed000001234000200080000000000")]),
     ("rdp", [bytes.fromhex("0300000b06d00000123400")]),
@@ -136,6 +147,14 @@ MEANT = [
     ("rdp", bytes.fromhex("0300000b06d00000123400"), "RDP's own encryption, without TLS$"),
     ("rdp", b"SSH-2.0-x", "said 'SSH-2.0-x'$"),
 ]
+
+# Nobody is told to turn TLS on where TLS was not refused
+TURNED_AWAY = {
+    b"E",
+    b"HTTP/1.1 400\r\n",
+    b"SSH-2.0-x",
+    *(message for scheme, message, _ in MEANT if scheme == "mysql" and b"\xff\x6a" in message),
+}
 
 
 def talk(scheme: str, said: list[bytes], *, piece: int = 1 << 20) -> bytes:
@@ -175,7 +194,25 @@ def test_red_a_refusal_is_told_with_the_servers_words(scheme: str, said: list[by
 def test_a_binary_refusal_is_told_in_words(scheme: str, message: bytes, words: str) -> None:
     with pytest.raises(Refused, match=words) as caught:
         Starttls(scheme, host="h.example").receive(message)
-    assert DIALOGUES[scheme].advice in caught.value.hint
+    of_tls = DIALOGUES[scheme].advice in caught.value.hint
+    assert of_tls != ("wants nothing of this machine" in caught.value.hint)
+    assert of_tls == (message not in TURNED_AWAY)
+
+
+@pytest.mark.parametrize(
+    ("scheme", "said"),
+    [
+        ("smtp", [b"554 no service\r\n"]),
+        ("smtp", [b"220 m\r\n", b"550 who are you\r\n"]),
+        ("imap", [b"* BYE full\r\n"]),
+        ("ftp", [b"421 full\r\n"]),
+        ("irc", [b"ERROR :banned\r\n"]),
+    ],
+)
+def test_who_is_turned_away_is_not_told_to_turn_tls_on(scheme: str, said: list[bytes]) -> None:
+    with pytest.raises(Refused) as caught:
+        talk(scheme, said)
+    assert "at whom it lets in" in caught.value.hint
 
 
 @pytest.mark.parametrize("scheme", sorted(DIALOGUES))
@@ -195,6 +232,7 @@ def test_every_row_has_its_specification_and_advice(scheme: str) -> None:
     row = DIALOGUES[scheme]
     assert row.spec
     assert row.advice
+    assert "staple" in row.stapling
     assert 0 < row.port < 65536
 
 
@@ -223,8 +261,17 @@ def test_red_plain_text_in_a_segment_of_its_own_is_refused(scheme: str) -> None:
 
 @pytest.mark.parametrize("scheme", sorted(DIALOGUES))
 def test_an_end_before_tls_is_a_refusal(scheme: str) -> None:
-    with pytest.raises(Refused, match="closed the connection"):
+    """Also a server that speaks TLS from the first byte may end so."""
+    with pytest.raises(Refused, match="closed the connection") as caught:
         Starttls(scheme, host="h.example").eof()
+    assert f"{DIALOGUES[scheme].direct}://" in caught.value.hint
+
+
+def test_a_mail_server_whose_tls_fails_is_not_told_to_turn_it_on() -> None:
+    with pytest.raises(Refused, match="454 not now") as caught:
+        talk("smtp", [b"220 m\r\n", b"250 STARTTLS\r\n", b"454 not now\r\n"])
+    assert "tls_ocsp_file" in caught.value.hint
+    assert "smtpd_tls_security_level" not in caught.value.hint
 
 
 @pytest.mark.parametrize("scheme", sorted(DIALOGUES))
