@@ -13,6 +13,7 @@ from holdfast.errors import StoreError
 from holdfast.seams import Ledger, LedgerEntry
 from holdfast.stores.index_txt import IndexTxt, read_index
 from support.clock import FakeClock
+from support.depth import examples
 
 END = "301231235959Z"
 SERIALS = st.integers(0, 11)
@@ -59,9 +60,17 @@ def changed(draw: st.DrawFn, before: list[str]) -> list[str]:
     return lines
 
 
-@settings(max_examples=300, deadline=None)
-@given(st.data())
-def test_comparing_is_reading_the_whole(data: st.DataObject) -> None:
+@examples(100, slow=2000)
+def test_comparing_is_reading_the_whole(examples: int) -> None:
+    @settings(max_examples=examples, deadline=None)
+    @given(st.data())
+    def law(data: st.DataObject) -> None:
+        one_history(data)
+
+    law()
+
+
+def one_history(data: st.DataObject) -> None:
     block = data.draw(BLOCKS)
     lines = data.draw(LINES)
     with tempfile.TemporaryDirectory() as folder:

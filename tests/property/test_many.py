@@ -7,6 +7,7 @@ import time
 from datetime import timedelta
 from pathlib import Path
 
+import pytest
 from bench import keeper, simulation
 
 MOULD = simulation.Mould()
@@ -27,8 +28,9 @@ def test_k4_k8_a_week_of_outage() -> None:
     assert outage.healed_after < timedelta(hours=2)
 
 
-def test_k26_two_thousand_restart_and_refresh(tmp_path: Path) -> None:
-    keeper.make(tmp_path, 2_000)
+@pytest.mark.parametrize("count", [300, pytest.param(2_000, marks=pytest.mark.slow)])
+def test_k26_many_restart_and_refresh(tmp_path: Path, count: int) -> None:
+    keeper.make(tmp_path, count)
     figures = asyncio.run(keeper.keep(tmp_path, first_reading=0.0, born=time.time()))
-    assert figures.requests == 2_000, "one for each, and none to restart"
-    assert figures.deliveries == 4_000
+    assert figures.requests == count, "one for each, and none to restart"
+    assert figures.deliveries == 2 * count

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from holdfast.net.clock import SystemClock
 from holdfast.net.http_connection import Connection
 from holdfast.net.http_server import Limits, Reply, Request, Server
+from support.depth import examples
 
 
 class FakeTransport(asyncio.Transport):
@@ -85,9 +86,17 @@ def later(request: Request) -> object:
 
 
 @pytest.mark.parametrize("handler", [answer, later])
-@settings(max_examples=1500, deadline=None)
-@given(parts=pieces, end=st.booleans())
-def test_any_bytes(handler: object, parts: list[bytes], end: bool) -> None:
+@examples(400, slow=5000)
+def test_any_bytes(handler: object, examples: int) -> None:
+    @settings(max_examples=examples, deadline=None)
+    @given(parts=pieces, end=st.booleans())
+    def law(parts: list[bytes], end: bool) -> None:
+        in_order(handler, parts, end)
+
+    law()
+
+
+def in_order(handler: object, parts: list[bytes], end: bool) -> None:
     logged: list[logging.LogRecord] = []
     watch = logging.Handler()
     watch.emit = logged.append  # type: ignore[method-assign]

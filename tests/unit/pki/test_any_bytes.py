@@ -18,6 +18,7 @@ from holdfast.pki.crl import Crl
 from holdfast.pki.issue import Revocation
 from holdfast.pki.kind import Kind, kind_of
 from holdfast.pki.trust import name_matches, path_to
+from support.depth import examples
 from support.pki import AT, a_root, a_server, a_signer
 
 ROOT = a_root()
@@ -124,7 +125,11 @@ def test_any_bytes(data: bytes) -> None:
     _everything(data)
 
 
-@settings(max_examples=1200, deadline=None)
-@given(mangled())
-def test_almost_good_bytes(data: bytes) -> None:
-    _everything(data)
+@examples(300, slow=5000)
+def test_almost_good_bytes(examples: int) -> None:
+    @settings(max_examples=examples, deadline=None)
+    @given(mangled())
+    def law(data: bytes) -> None:
+        _everything(data)
+
+    law()

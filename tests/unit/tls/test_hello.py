@@ -56,7 +56,8 @@ def test_a_hello_in_many_records_is_the_same(size: int) -> None:
 @pytest.mark.parametrize("size", [1, 7, 1 << 14])
 def test_every_cut_is_waited_for(size: int) -> None:
     hello = fragmented(a_hello("a.example.com"), size)
-    for end in range(1, len(hello)):
+    # records of one octet are six long: each fifth cut comes by every place in one
+    for end in range(1, len(hello), 5 if size == 1 else 1):
         assert read_hello(hello[:end]) is None, end
     assert read_hello(hello) == Hello("a.example.com")
 
