@@ -24,7 +24,7 @@ def pins(name: str) -> dict[str, tuple[str, frozenset[str]]]:
     return found
 
 
-@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("name", [*FILES, "constraints-sslyze.txt"])
 def test_each_pin_has_hashes_and_names_no_place(name: str) -> None:
     assert all(hashes for _, hashes in pins(name).values())
     assert not re.search(r"://|file:|index|^-|^/| @ ", (ROOT / name).read_text(), re.MULTILINE)

@@ -22,7 +22,7 @@ Verdict = Literal["good", "warning", "bad"]
 BOTH = ("1.2", "1.3")
 # What each server takes, by its source: OpenSSL's d2i_OCSP_RESPONSE of a file; HAProxy's
 # ssl_sock_load_ocsp_response, a successful one of a known CertID by SHA-1 that is in date
-RAW, PARSED = ("gnutls-serv", "twin"), ("gnutls-serv", "nginx", "openssl", "twin")
+RAW, PARSED = ("twin", "gnutls-serv"), ("nginx", "gnutls-serv", "openssl", "twin")
 ALL = ("haproxy", "nginx", "gnutls-serv", "openssl", "twin")
 TWIN, ENTRIES = ("twin",), ("entries",)
 

@@ -19,6 +19,7 @@ import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 LIBRARY = "libssl.so.3"
 VERSIONS = {"1.2": 0x0303, "1.3": 0x0304}
@@ -53,7 +54,7 @@ class Library:
         self.crypto = crypto = ctypes.CDLL("libcrypto.so.3")
         pointer, number, long = ctypes.c_void_p, ctypes.c_int, ctypes.c_long
         text = ctypes.c_char_p
-        for function, result, takes in (
+        functions: tuple[tuple[Any, Any, list[Any]], ...] = (
             (ssl.TLS_server_method, pointer, []),
             (ssl.SSL_CTX_new, pointer, [pointer]),
             (ssl.SSL_CTX_ctrl, long, [pointer, number, long, pointer]),
@@ -71,7 +72,8 @@ class Library:
             (ssl.SSL_shutdown, number, [pointer]),
             (crypto.CRYPTO_malloc, pointer, [ctypes.c_size_t, text, number]),
             (crypto.OpenSSL_version, text, [number]),
-        ):
+        )
+        for function, result, takes in functions:
             function.restype, function.argtypes = result, takes
 
     @property
