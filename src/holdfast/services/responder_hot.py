@@ -7,19 +7,19 @@ kept is bounded in bytes. What is not plain is None: the general way reads it. R
 
 from __future__ import annotations
 
-from binascii import Error, a2b_base64
 from collections.abc import Callable, Container, Sequence
 
 from holdfast.ocsp.http import MAX_GET_URL
 from holdfast.services.responder_live import Due, LiveReplies
 from holdfast.services.responder_mounts import Mount, Mounts
+from holdfast.services.responder_paths import PlainPaths, plain_request
 from holdfast.services.responder_refusals import Refusals
 from holdfast.services.responder_replies import cacheable, max_age_of
 from holdfast.services.responder_tally import Tally
 
-KEPT_BYTES = 56 << 20  # of replies that are kept; 70,000 of those signed by P-256
+KEPT_BYTES = 56 << 20  # of replies that are kept; 67,000 of those signed by P-256
 ANEW_AFTER = 10  # seconds; when more is asked than can be kept, replacing costs more than it saves
-_OVERHEAD = 280  # bytes of an entry beside its key and its value
+_OVERHEAD = 330  # bytes of an entry beside its key and its value, as resident memory grows
 _FOR_EVER = 1 << 62
 
 Rest = tuple[bytes, bytes, int]
@@ -54,22 +54,26 @@ class HotReplies:
             if path and path not in pages
         }
         self._only = mounts.all[0] if len(mounts.all) == 1 and not mounts.all[0].prefix else None
+        self._paths = PlainPaths()
         self._generation = _generation_of(mounts)
         self._seen: object = None
         self._epoch = 0
         self._kept: dict[bytes, Rest] = {}
         self._kept_bytes = 0
         self._until = _FOR_EVER  # the epoch second in which the first of `_kept` is true no longer
+        self._full = False
         self._forgot = 0
         self._brief: dict[bytes, Rest] = {}
         self._brief_bytes = 0
 
     def tick(self, epoch: int, /) -> None:
-        if epoch != self._epoch:
-            self._brief, self._brief_bytes = {}, 0
-            if epoch >= self._until or epoch < self._epoch:  # the clock went back: read again
+        before, self._epoch = self._epoch, epoch
+        if epoch != before:
+            if self._brief:
+                self._brief, self._brief_bytes, self._full = {}, 0, False
+            stale = epoch >= self._until or epoch < before  # the clock went back: read again
+            if stale or (self._full and epoch - self._forgot >= ANEW_AFTER):
                 self._forget()
-        self._epoch = epoch
         for mount in self._mounts.all:
             if mount.shelf is not None:
                 mount.shelf.tick(epoch)
@@ -80,11 +84,10 @@ class HotReplies:
         return self._live.answers(due, self._epoch)
 
     def get(self, line: bytes, peer: str, /) -> bytes | Due | None:
-        seen = self._generation()
-        if seen != self._seen:
-            self._forget()
-            self._seen = seen
         found = self._kept.get(line) or self._brief.get(line)
+        if found is not None and self._generation() != self._seen:
+            self._forget()
+            found = None
         if found is None:
             made = self._found(line, peer)
             if made is None or len(made) == 4:
@@ -99,12 +102,11 @@ class HotReplies:
         mount = self._posts.get(line)
         if mount is None:
             return None
-        seen = self._generation()
-        if seen != self._seen:
-            self._forget()
-            self._seen = seen
         key = mount.prefix + body  # a body never begins as a request line of GET does
         found = self._kept.get(key) or self._brief.get(key)
+        if found is not None and self._generation() != self._seen:
+            self._forget()
+            found = None
         if found is None:
             made = self._made(mount, body, key, "POST", peer)
             if len(made) == 4:
@@ -123,55 +125,56 @@ class HotReplies:
         mount = self._only or self._mounts.of(target)
         if mount is None or len(line) > MAX_GET_URL or target in self._pages:
             return None
-        data = plain_request(target[len(mount.prefix) :] if mount.prefix else target)
-        return None if data is None else self._made(mount, data, line, "GET", peer)
+        path = target[len(mount.prefix) :] if mount.prefix else target
+        data = self._paths.read(path)
+        if data is not None:
+            return self._made(mount, data, line, "GET", peer)
+        data = plain_request(path)
+        if data is None:
+            return None
+        made = self._made(mount, data, line, "GET", peer)
+        if len(made) == 3:
+            self._paths.learn(path)
+        return made
 
     def _made(self, mount: Mount, data: bytes, key: bytes, method: str, peer: str) -> Rest | Due:
         """`key`: to keep it under, the whole request line of a GET."""
-        held = None if mount.shelf is None else mount.held_now(data, self._epoch)
-        if held is not None:
-            (der, this_update, next_update), said = held
-            max_age = max_age_of(next_update, self._epoch, self._max_age)
-            made = *cacheable(der, this_update, next_update, max_age), self._at[said]
-            self._keep(key, made, next_update if max_age == self._max_age else 0)
-            return made
-        return mount, data, method, peer
-
-    def _keep(self, key: bytes, made: Rest, next_update: int) -> None:
-        """Until its max-age begins to shrink; `next_update` 0: for this second."""
-        size = len(key) + len(made[1]) + _OVERHEAD
-        if next_update:
-            if self._kept_bytes + size > KEPT_BYTES:
-                if self._epoch - self._forgot < ANEW_AFTER:
-                    return
+        if not self._full:  # what is kept is of this moment; what is not is of a later one at worst
+            seen = self._generation()
+            if seen != self._seen:
                 self._forget()
+                self._seen = seen
+        epoch = self._epoch
+        held = mount.held_now(data, epoch)
+        if held is None:
+            return mount, data, method, peer
+        (der, this_update, next_update), said = held
+        max_age = self._max_age
+        shrinks = next_update - epoch <= max_age
+        if shrinks:
+            max_age = max_age_of(next_update, epoch, max_age)
+        made = *cacheable(der, this_update, next_update, max_age), self._at[said]
+        if not self._full:
+            self._keep(key, made, None if shrinks else next_update)
+        return made
+
+    def _keep(self, key: bytes, made: Rest, next_update: int | None) -> None:
+        """Until its max-age begins to shrink; `next_update` None: for this second."""
+        size = len(key) + len(made[1]) + _OVERHEAD
+        if self._kept_bytes + self._brief_bytes + size > KEPT_BYTES:
+            self._full = True  # until `tick` lets it begin anew
+        elif next_update is None:
+            self._brief[key] = made
+            self._brief_bytes += size
+        else:
             self._kept[key] = made
             self._kept_bytes += size
             self._until = min(self._until, next_update - self._max_age)
-        else:
-            if self._brief_bytes + size > KEPT_BYTES:
-                self._brief, self._brief_bytes = {}, 0
-            self._brief[key] = made
-            self._brief_bytes += size
 
     def _forget(self) -> None:
-        self._forgot = self._epoch
+        self._forgot, self._full = self._epoch, False
         self._kept, self._kept_bytes, self._until = {}, 0, _FOR_EVER
         self._brief, self._brief_bytes = {}, 0
-
-
-def plain_request(path: bytes) -> bytes | None:
-    """The request in `path`, what follows the prefix, when it is spelled as most clients do: one
-    `/`, base64 with its padding, `+ / =` raw or percent-encoded. None: read it the general way."""
-    if path[:2] != b"/M":  # what base64 of a SEQUENCE begins with
-        return None
-    text = path[1:]
-    if b"%" in text:
-        text = text.replace(b"%2B", b"+").replace(b"%2F", b"/").replace(b"%3D", b"=")
-    try:
-        return a2b_base64(text, strict_mode=True)
-    except Error:
-        return None
 
 
 def _generation_of(mounts: Mounts) -> Callable[[], object]:

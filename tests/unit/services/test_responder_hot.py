@@ -23,9 +23,9 @@ from holdfast.plan.answering import Answer, Signed, refusal
 from holdfast.seams import HeldAnswer
 from holdfast.services import responder_hot
 from holdfast.services.responder import Responder
-from holdfast.services.responder_hot import plain_request
 from holdfast.services.responder_live import Due
 from holdfast.services.responder_mounts import Mounts
+from holdfast.services.responder_paths import MAX_CUTS, MAX_HEADS, PlainPaths, plain_request
 from support.clock import START, FakeClock
 
 NOW = int(START.timestamp())
@@ -252,6 +252,33 @@ def test_what_is_kept_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert min(made.hot._kept) == b"000400"  # begun anew each ten seconds: twenty a second
 
 
+@pytest.mark.parametrize("shrinks", [False, True])
+def test_what_is_full_sees_commits_and_keeps_what_is_true(
+    monkeypatch: pytest.MonkeyPatch, shrinks: bool
+) -> None:
+    """R21, R32: the generation is asked for what is kept, the shelf itself for what is not."""
+    monkeypatch.setattr(responder_hot, "KEPT_BYTES", 2_000)
+    shelf = Shelf()
+    made = responder(shelf)
+    ends = NOW + (600 if shrinks else 86400)
+    bodies = [b"%06d" % number for number in range(20)]
+    for text in (b"old", b"new"):
+        shelf.held = {body: HeldAnswer(text, NOW, ends) for body in bodies}
+        shelf.generation += 1
+        for body in (*bodies, *reversed(bodies)):
+            headers, found = as_reply(posted(made, b"POST /", body, ""))
+            assert found == text
+            assert headers[b"cache-control"].startswith(b"max-age=%d," % (599 if shrinks else 3600))
+        looked = shelf.looked
+        posted(made, b"POST /", bodies[0], "")
+        assert shelf.looked == looked  # it was kept
+        posted(made, b"POST /", bodies[-1], "")
+        assert shelf.looked == looked + 1  # there was no room for it
+    made.hot.tick(NOW + 1)
+    headers, _ = as_reply(posted(made, b"POST /", bodies[0], ""))
+    assert headers[b"cache-control"].startswith(b"max-age=%d," % (598 if shrinks else 3600))
+
+
 def test_a_bug_is_internal_error_and_counted() -> None:
     class Broken(Live):
         def answer_now(self, data: bytes, /) -> Answer | None:
@@ -289,3 +316,42 @@ def test_law_a_plain_path_is_what_the_general_reader_reads(
         raise AssertionError(path) from error
     if spelled < 2:
         assert found == data
+
+
+@given(
+    heads=st.lists(st.binary(min_size=40, max_size=80), min_size=1, max_size=12),
+    ends=st.lists(st.binary(max_size=40), min_size=1, max_size=6),
+    escaped=st.booleans(),
+    junk=st.sampled_from([b"", b"=", b"==", b"%3D", b"A", b"%", b"%2", b"QUJD", b"/"]),
+)
+def test_law_a_path_whose_beginning_is_known_is_read_as_one_that_is_not(
+    heads: list[bytes], ends: list[bytes], escaped: bool, junk: bytes
+) -> None:
+    """R24: whatever follows what was learned, and wherever it is cut."""
+    paths = PlainPaths()
+    for head in heads:
+        for end in ends:
+            text = b64encode(b"0" + head + end)
+            path = b"/" + (quote(text, safe="").encode() if escaped else text)
+            for one in (path, path + junk, path[:-1] + junk, path[: len(path) // 2] + junk):
+                plain = plain_request(one)
+                assert paths.read(one) in (plain, None)
+                if plain is not None:
+                    paths.learn(one)
+                    assert paths.read(one) in (plain, None)
+                if one is path:
+                    assert paths.read(one) == (plain if len(b"0" + head + end) >= 66 else None)
+    assert len(paths._heads) <= MAX_HEADS
+    assert len(paths._cuts) <= MAX_CUTS
+
+
+def test_only_what_was_answered_from_the_shelf_teaches_how_paths_begin() -> None:
+    shelf = Shelf()
+    made = responder(shelf)
+    body = bytes(range(48, 148))
+    line = b"GET /" + quote(b64encode(body), safe="").encode()
+    assert as_reply(got(made, line, "::1"))[1] == b"live"
+    assert not made.hot._paths._heads
+    shelf.held[body] = HeldAnswer(b"held", NOW, NOW + 86400)
+    assert as_reply(got(made, line, "::1"))[1] == b"held"
+    assert list(made.hot._paths._heads.values()) == [body[:66]]
