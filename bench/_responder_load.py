@@ -31,6 +31,7 @@ function init(args)
     reqs[#reqs + 1] = f:read(n)
   end
   f:close()
+  at = (tonumber(args[2]) or 0) % #reqs
 end
 function request()
   at = at + 1
@@ -86,8 +87,18 @@ def _tree(pid: int) -> list[int]:
     return [pid, *(one for word in words for one in _tree(int(word)))]
 
 
-def wrk(port: int, pid: int, requests: Path, *, seconds: float, core: int, path: str = "/") -> Rate:
-    """`CONNECTIONS` that ask in a loop what is in the file `requests`."""
+def wrk(
+    port: int,
+    pid: int,
+    requests: Path,
+    *,
+    seconds: float,
+    core: int,
+    path: str = "/",
+    after: int = 0,
+) -> Rate:
+    """`CONNECTIONS` that ask in a loop what is in the file `requests`, first what comes `after` so
+    many."""
     with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
         script.write(LUA)
         script.flush()
@@ -95,7 +106,8 @@ def wrk(port: int, pid: int, requests: Path, *, seconds: float, core: int, path:
         command = ["taskset", "-c", str(core), "wrk", "-t", "1", "-c", str(CONNECTIONS)]
         command += ["-d", f"{whole}s", "-s", script.name, f"http://127.0.0.1:{port}{path}", "--"]
         before = cpu_seconds(pid)
-        done = subprocess.run([*command, str(requests)], capture_output=True, check=True, text=True)
+        command += [str(requests), str(after)]
+        done = subprocess.run(command, capture_output=True, check=True, text=True)
         taken = cpu_seconds(pid) - before
     said = re.search(r"(\d+) requests in ([\d.]+)(m?s)", done.stdout)
     assert said, done.stdout

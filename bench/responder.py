@@ -117,8 +117,19 @@ def _measured(
     work: dict[str, Callable[[], load.Rate]] = {}
 
     def by_wrk(peer: peers.Peer, requests: Path, times: int = 1) -> Callable[[], load.Rate]:
+        after = 0  # each run goes on where the last one ended
+
         def run() -> load.Rate:
-            rate = load.wrk(peer.port, peer.pid, requests, seconds=times * seconds, core=LOAD_CORE)
+            nonlocal after
+            rate = load.wrk(
+                peer.port,
+                peer.pid,
+                requests,
+                seconds=times * seconds,
+                core=LOAD_CORE,
+                after=after,
+            )
+            after += rate.answers
             peer.seen()
             return rate
 
