@@ -4,8 +4,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 TESTS ?= tests
 DEMO ?=
-# Of tests at a time.
-WORKERS ?= 2
+# Tests wait for servers a third of their time: three fill two cores.
+WORKERS ?= 3
 PYTEST = $(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal
 
 # Hundreds of tests start holdfast as a process: without this each would compile all of it anew.
