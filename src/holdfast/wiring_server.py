@@ -121,6 +121,7 @@ def _ground(listener: Listener, kind: Kind) -> Here:
         program=program,
         config=config,
         pid_file=pid_file,
+        test=_test(kind, program, config),
         reload=_reload(listener, kind, config),
     )
 
@@ -148,6 +149,18 @@ def _places(listener: Listener, kind: Kind) -> tuple[str, str]:
         "" if one in usual or not Path(one).is_file() else one for one in (config, pid_file)
     )
     return config, pid_file
+
+
+def _test(kind: Kind, program: str, config: str) -> tuple[str, ...]:
+    match kind:
+        case "nginx":
+            return (program or "nginx", "-t", *(("-c", config) if config else ()))
+        case "haproxy":
+            return (program or "haproxy", "-c", "-f", config or "/etc/haproxy/haproxy.cfg")
+        case "apache" if not config and not program:
+            return ("apachectl", "configtest")
+        case _:  # it takes the environment of its start, too
+            return ()
 
 
 def _reload(listener: Listener, kind: Kind, config: str) -> tuple[str, ...]:

@@ -1,7 +1,9 @@
 """The process of this machine that listens at an address, as Linux's /proc shows it.
 
 Laws: nothing is sent to it and nothing of it is read but its name, its words and its parents; what
-this user may not see is not there (None); everything is bounded. Source: proc(5), proc_pid_fd(5).
+this user may not see is not there (None); everything is bounded. What others than root and this
+user run is not believed: whoever asks may go on to run that program. Nor is what another mount
+namespace (a container) runs: its paths are not those of here. Source: proc(5), proc_pid_fd(5).
 """
 
 from __future__ import annotations
@@ -72,6 +74,8 @@ def listener_at(ip: str, port: int, *, among: Collection[str]) -> Listener | Non
         if parent <= 1 or _comm(parent) != comm:
             break
         eldest = parent
+    if not _believed(eldest):
+        return None
     return Listener(
         pid=eldest,
         program=_link(f"{eldest}/exe").removesuffix(" (deleted)"),  # it was updated since
@@ -120,6 +124,16 @@ def _holds(pid: int, inodes: set[str]) -> bool:
     except OSError:  # it ended, or is another user's
         return False
     return any(_link(f"{pid}/fd/{name}") in wanted for name in names)
+
+
+def _believed(pid: int) -> bool:
+    """Whether root or this user runs it, and it sees the same files."""
+    try:
+        owner = (PROC / str(pid)).stat().st_uid
+    except OSError:
+        return False
+    same = _link(f"{pid}/ns/mnt") == _link("self/ns/mnt")
+    return owner in (0, os.geteuid()) and same
 
 
 def _parent(pid: int) -> int:

@@ -146,12 +146,14 @@ class Here:
 
     `program`, `config` and `pid_file`: where they are not the usual ones. `site`: its name for
     setup. `stapling`: how it staples, in setup's words. `block`: (file, line) where it begins.
-    `reload`: the command that does it.
+    `test`: the command that tries its configuration, () where there is none that is so short;
+    `reload`: the one that takes it up.
     """
 
     kind: Kind
     pid: int
     reload: tuple[str, ...]
+    test: tuple[str, ...] = ()
     program: str = ""
     config: str = ""
     pid_file: str = ""

@@ -97,11 +97,23 @@ def cures(findings: Sequence[Finding], case: Case) -> Mapping[str, tuple[Cure, .
     return found
 
 
+def _at_once(kind: Kind, case: Case) -> Cure:
+    """A staple in every handshake, the first as well."""
+    cure = _stapling(kind, case)
+    if kind != "nginx":
+        return cure
+    say = (
+        "alone nginx has none for the first handshakes of each worker after a start: with "
+        "`holdfast keep` running, the same command wires it to the keeper, which has it ready"
+    )
+    return replace(cure, steps=(*cure.steps, Say(say)))
+
+
 def _maker(code: str, case: Case) -> Maker | None:
     if code in CERTIFICATE:
         return _certificate
     if code in NO_STAPLE:
-        return _stapling
+        return _stapling if code == "staple-missing" else _at_once
     if code in BAD_STAPLE:
         return _renewed_staple if _better_is_to_be_had(case) else None
     if code in CHAIN:
@@ -178,7 +190,7 @@ def _chain(kind: Kind, case: Case) -> Cure:
     here = case.here
     if here is not None and here.files and kind in SET_UP:
         steps = [step for file in here.files for step in _chain_here(here, file, case)]
-        return _cure(kind, case, [*steps, Run(here.reload)])
+        return _cure(kind, case, [*steps, *_taken_up(here)])
     save = Run(("holdfast", "check", case.target, "--save-chain", "CHAIN.pem"))
     if case.server.software.name == "unknown":
         return _cure(kind, case, [save, *chain_by_hand(kind)[:1]])
@@ -215,7 +227,7 @@ def _chain_here(here: Here, file: CertificateFile, case: Case) -> list[Step]:
 def _version(kind: Kind, case: Case) -> Cure:
     here = case.here
     edit = protocols(kind, here)
-    last = [Run(here.reload)] if here is not None else list(map(Run, reload_words(kind)))
+    last = _taken_up(here) if here is not None else list(map(Run, reload_words(kind)))
     if case.server.software.name == "unknown":
         return _cure(kind, case, edit)
     return _cure(kind, case, [*edit, *last])
@@ -226,7 +238,7 @@ def _certificate(kind: Kind, case: Case) -> Cure | None:
     if here is None or not here.files:
         return None  # who issued it, and with what, cannot be seen from outside
     steps = [step for file in here.files for step in _renewal(file)]
-    return _cure(kind, case, [*steps, Run(here.reload)])
+    return _cure(kind, case, [*steps, *_taken_up(here)])
 
 
 def _renewal(file: CertificateFile) -> list[Step]:
@@ -237,6 +249,10 @@ def _renewal(file: CertificateFile) -> list[Step]:
         return [Run(("certbot", "renew", "--cert-name", name, "--force-renewal"))]
     say = f"put the new certificate, and its chain after it, into {file.path}, and its key"
     return [Say(say + (" there too" if file.key_inside else " where the old one is"))]
+
+
+def _taken_up(here: Here) -> list[Run]:
+    return [Run(words) for words in (here.test, here.reload) if words]
 
 
 # -- pieces -----------------------------------------------------------------------------------

@@ -19,7 +19,9 @@ import pytest
 from holdfast.ocsp.sign import Signer
 from support.check_world import Web
 from support.pki import a_server, an_intermediate
-from support.servers.hinted import Hinted, Told, a_hinted, follow
+from support.servers.hinted import Hinted, Person, Told, a_hinted, follow
+from support.servers.stock_apache import StockApache
+from support.servers.stock_haproxy import StockHAProxy
 from support.staples import Desk
 from support.tls_world import NOW, YESTERDAY, Loop, a_ca, a_loop
 
@@ -210,3 +212,69 @@ def seen(world: Hinted, *, with_code: str, without: str = "") -> Told:
         if with_code or without not in told.codes or time.monotonic() > ends:
             return told
         time.sleep(0.2)
+
+
+# -- of a server that is seen from outside alone --------------------------------------------------
+
+
+def by_hand(cure: list[str]) -> list[str]:
+    """What follows "or by hand:"."""
+    (at,) = [number for number, line in enumerate(cure) if line.strip() == "or by hand:"]
+    return cure[at:]
+
+
+def a_person(world: Hinted) -> Person:
+    server = world.server
+    reload = ["kill", {"nginx": "-HUP", "apache": "-USR1", "haproxy": "-USR2"}[world.kind]]
+    told = [*reload, str(world.server_pid())]
+    if isinstance(server, StockHAProxy):
+        return Person(
+            blanks={"SITE.pem": str(server.pem)},
+            commands={
+                "haproxy -c -f /etc/haproxy/haproxy.cfg": [
+                    "haproxy",
+                    "-c",
+                    "-f",
+                    str(server.config),
+                ],
+                "systemctl reload haproxy": told,
+            },
+        )
+    text = server.default.read_text().splitlines()
+    if isinstance(server, StockApache):
+        (block,) = [n for n, line in enumerate(text, 1) if "<VirtualHost" in line]
+        outside = "its main configuration, outside of every <VirtualHost>"
+        return Person(
+            places={
+                outside: (server.conf / "apache2.conf", 0),
+                "the <VirtualHost> of the site": (server.default, block),
+            },
+            commands={
+                "apachectl configtest": [str(word) for word in server.words("-t")],
+                "systemctl reload apache2": told,
+            },
+        )
+    (block,) = [n for n, line in enumerate(text, 1) if line.startswith("server {")]
+    return Person(
+        blanks={"ROOT.pem": str(world.root), "RESOLVER": "127.0.0.1"},
+        places={"the server block of the site": (server.default, block)},
+        commands={
+            "nginx -t": ["nginx", "-t", "-c", str(server.config)],
+            "systemctl reload nginx": told,
+        },
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", EVERY)
+def test_the_lines_for_a_server_elsewhere_mend_it_too(
+    kind: str, tmp_path: Path, loop: Loop, web: Web
+) -> None:
+    """`--server` says what it is; a person puts their own paths where the words are in capitals."""
+    with a_hinted(kind, tmp_path, loop, web) as world, world.serving():
+        told = world.check("--server", kind)
+        cure = told.cure("staple-missing")
+        assert str(tmp_path) not in "".join(cure), "nothing is known of this machine"
+        done = follow(by_hand(cure), tmp_path, by=a_person(world))
+        after = seen(world, with_code="", without="staple-missing")
+        assert "staple-missing" not in after.codes, (done, after.text)

@@ -19,7 +19,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -32,12 +32,14 @@ from holdfast.pki.issue import Issued
 from holdfast.pki.pem import encode_certificates
 from support.check_world import Web
 from support.cli import Outcome, holdfast
+from support.keep_world import soon
 from support.pki import a_server, a_signer, private
 from support.servers.stock_apache import StockApache
 from support.servers.stock_haproxy import StockHAProxy
 from support.servers.stock_nginx import StockNginx
 from support.staples import Desk
 from support.tls_world import NOW, YESTERDAY, Loop, a_ca, roots_file
+from support.tls_world import run as tls_run
 
 PROGRAMS = Path(sys.executable).parent  # where `holdfast` is
 STEP = 60  # seconds for one command
@@ -167,7 +169,20 @@ class Hinted:
                 yield
             return
         with self.server:
+            soon(self.serves)  # Apache reads its files a second time after it listens
             yield
+
+    def serves(self) -> bool:
+        """Whether it shakes hands, whatever its certificate is worth."""
+        _, said = tls_run(["openssl", "s_client", "-connect", f"127.0.0.1:{self.server.port}"])
+        return "BEGIN CERTIFICATE" in said
+
+    def server_pid(self) -> int:
+        """Of the master."""
+        if isinstance(self.server, StockHAProxy):
+            return int(self.server.pid_file.read_text())
+        assert self.server.pid is not None
+        return self.server.pid
 
     def reload(self) -> None:
         """Until it is taken up: a HAProxy 2.6 that is about it forgets the next signal."""
@@ -195,10 +210,21 @@ def a_hinted(kind: str, folder: Path, loop: Loop, web: Web) -> Iterator[Hinted]:
 # -- who follows the words ----------------------------------------------------------------------
 
 
-def follow(cure: list[str], folder: Path, *, blanks: dict[str, str] | None = None) -> list[str]:
-    """Do what `cure` says, line by line, in `folder`; what was done. `blanks`: what a person knows
-    to put for the words in capitals."""
-    lines = [filled(line, blanks or {}) for line in cure]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Person:
+    """What somebody knows who follows the words for a server that check saw from outside alone:
+    what stands for the words in capitals, where each place that is told of is, and how the server
+    here is told what its package's command would tell it."""
+
+    blanks: dict[str, str] = field(default_factory=dict)
+    places: dict[str, tuple[Path, int]] = field(default_factory=dict)
+    commands: dict[str, list[str]] = field(default_factory=dict)
+
+
+def follow(cure: list[str], folder: Path, *, by: Person | None = None) -> list[str]:
+    """Do what `cure` says, line by line, in `folder`; what was done."""
+    by = by or Person()
+    lines = [filled(line, by.blanks) for line in cure]
     done: list[str] = []
     file, start = Path(), 0
     puts: list[str] | None = None
@@ -213,8 +239,10 @@ def follow(cure: list[str], folder: Path, *, blanks: dict[str, str] | None = Non
             done.append(f"put into {file}")
             puts = None
         if text.startswith("$ "):
-            run(shlex.split(text[2:]), folder)
+            run(by.commands.get(text[2:], shlex.split(text[2:])), folder)
             done.append(text)
+        elif (known := re.fullmatch(r"in (.+):", text)) and known[1] in by.places:
+            file, start = by.places[known[1]]
         elif found := re.fullmatch(r"in (/\S+), in .* that begins in line (\d+):", text):
             file, start = Path(found[1]), int(found[2])
         elif found := re.fullmatch(r"in (/\S+):", text):
@@ -230,6 +258,8 @@ def follow(cure: list[str], folder: Path, *, blanks: dict[str, str] | None = Non
             done.append(text)
         elif found := re.fullmatch(r"put (after|instead of) line (\d+):", text):
             where, start, puts = found[1], int(found[2]), []
+        elif text == "put:" and file.name:
+            where, puts = "after", []
     assert done, cure
     return done
 
@@ -262,7 +292,7 @@ def put(file: Path, line: int, more: list[str], *, instead: bool) -> None:
 
 
 def take_lines(file: Path, start: int, begins: tuple[str, ...]) -> None:
-    """From the block that begins in line `start`."""
+    """From the block that begins in line `start`; 0: from no block, so that there is none."""
     lines = file.read_text().splitlines(keepends=True)
     end = block_end(lines, start)
     kept = [
