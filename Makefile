@@ -4,6 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 TESTS ?= tests
 DEMO ?=
+export HOLDFAST_BENCH_PEERS ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/holdfast-bench-peers
 # Tests wait for servers a third of their time: three fill two cores.
 WORKERS ?= 3
 PYTEST = $(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal
@@ -13,7 +14,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 CHECKS := check-mypy check-tests check-ruff check-format check-imports
 
-.PHONY: demo test test-slow bench format docs picture check $(CHECKS) clean setup setup-test
+.PHONY: demo test test-slow bench bench-peers bench-matrix format docs picture check $(CHECKS) clean setup setup-test
 
 demo: setup
 	@$(BIN)/holdfast demo $(DEMO)
@@ -48,6 +49,14 @@ check-imports:
 
 bench: setup-test
 	@$(BIN)/python -m bench
+
+# The tools that benchmarks compare with and the tests do not need.
+bench-peers:
+	@tools/bench-peers $(HOLDFAST_BENCH_PEERS)
+
+# The page of odd staples from a run of the matrix, which takes the better part of an hour.
+bench-matrix: setup-test bench-peers
+	@$(BIN)/python -m bench.matrix --slow both --page docs/explanation/odd-staples.md
 
 format: setup-test
 	@$(BIN)/ruff check -q --fix .

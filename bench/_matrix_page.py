@@ -32,13 +32,13 @@ class Tally:
     rows: int = 0
     right: int = 0
     bad: int = 0
-    passed: list[str] = field(default_factory=list)
+    passed: list[tuple[str, str]] = field(default_factory=list)
     good: int = 0
-    refused: list[str] = field(default_factory=list)
-    broken: list[str] = field(default_factory=list)
+    refused: list[tuple[str, str]] = field(default_factory=list)
+    broken: list[tuple[str, str]] = field(default_factory=list)
 
     def add(self, row: Row, word: str) -> None:
-        name = f"{row['case']} {row['tls']}"
+        name = row["case"], row["tls"]
         self.rows += 1
         self.right += right(row, word)
         self.bad += row["truth"] == "bad"
@@ -148,6 +148,11 @@ stand here since people use them to test stapling.
 | tool | right | passes bad | refuses good | own errors |
 |---|---|---|---|---|
 """
+MISTAKES = """\
+
+### What each gets wrong
+
+"""
 LEGEND = """\
 
 ## How each is read
@@ -204,9 +209,19 @@ def page(told: Mapping[str, Any], rules: Mapping[str, str]) -> str:
     for name, version in peers.items():
         if not version:
             text += f"| {name} | not installed | | | |\n"
+    text += MISTAKES
+    what = {row["case"]: row["what"] for row in rows}
+    for name, tally in tallies(rows, installed).items():
+        for said, which in (
+            ("passes", tally.passed),
+            ("refuses", tally.refused),
+            ("gives up at", tally.broken),
+        ):
+            if which:
+                text += _bullet(f"**{name}** {said}: {_listed(which, what)}") + "\n"
     text += LEGEND
     for name in installed:
-        text += "\n".join(textwrap.wrap(f"* **{name}**: {rules[name]}.", 100, **_HANGING)) + "\n"
+        text += _bullet(f"**{name}**: {rules[name]}") + "\n"
     text += CELLS
     heads = ["staple", "TLS", "truth", "holdfast", "findings", "by", *installed]
     text += f"| {' | '.join(heads)} |\n|{'---|' * len(heads)}\n"
@@ -215,11 +230,23 @@ def page(told: Mapping[str, Any], rules: Mapping[str, str]) -> str:
     return text + TAIL
 
 
-_HANGING: dict[str, Any] = {
-    "subsequent_indent": "  ",
-    "break_long_words": False,
-    "break_on_hyphens": False,
-}
+def _bullet(text: str) -> str:
+    lines = textwrap.wrap(
+        f"* {text}.", 100, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
+    )
+    return "\n".join(lines)
+
+
+def _listed(names: Sequence[tuple[str, str]], what: Mapping[str, str]) -> str:
+    """Cases by what they are, with the version of TLS where it is one of two."""
+    versions: dict[str, list[str]] = {}
+    for case, version in names:
+        versions.setdefault(case, []).append(version)
+    most = max(len(those) for those in versions.values())
+    return "; ".join(
+        what[case] + ("" if len(those) == most else f" (TLS {those[0]})")
+        for case, those in versions.items()
+    )
 
 
 def _versioned(name: str, version: str) -> str:
