@@ -6,8 +6,9 @@ is not is kept for seconds.
 
 from __future__ import annotations
 
+import grp
 import pwd
-from os import getuid
+from os import getgid, getuid
 from pathlib import Path
 
 from support.starttls.daemon import Daemon, Files, free_ports, program
@@ -21,6 +22,7 @@ tls_ocsp_file = ${{if exists{{{files.staple}}}{{{files.staple}}}{{}}}}
 CONFIGURATION = """\
 primary_hostname = localhost
 exim_user = {user}
+exim_group = {group}
 spool_directory = {folder}/spool
 log_file_path = {folder}/%slog
 pid_file_path = {folder}/pid
@@ -35,7 +37,7 @@ def exim(folder: Path, files: Files | None) -> Daemon:
     ports = free_ports("smtp")
     configuration = folder / "exim.conf"
     tls = TLS.format(files=files) if files else "tls_advertise_hosts =\n"
-    user = pwd.getpwuid(getuid()).pw_name
-    configuration.write_text(CONFIGURATION.format(folder=folder, user=user, tls=tls))
+    who = {"user": pwd.getpwuid(getuid()).pw_name, "group": grp.getgrgid(getgid()).gr_name}
+    configuration.write_text(CONFIGURATION.format(folder=folder, tls=tls, **who))
     at = f"127.0.0.1:{ports['smtp']}"
     return Daemon(folder, [program("exim4"), "-C", configuration, "-bdf", "-oX", at], ports)
