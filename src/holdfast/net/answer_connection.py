@@ -69,21 +69,26 @@ class AnswerConnection(Connection):
                     reply = server.quick.post(line, body, self._peer)
         except Exception:
             _log.exception("a bug in answering %r", line[:200])
-        if isinstance(reply, bytes):
-            self._reply(reply, stays=bool(stays))
-        elif reply is not None:
+        if reply is not None and not isinstance(reply, bytes):
             self.owed = True
-            server.owe(self, reply, data, stays=bool(stays))
+            server.owe((self, reply, data, bool(stays)))
         else:
-            self._general(data)
+            self.settle(reply, data, bool(stays))
 
-    def settled(self, reply: bytes | None, data: bytes, *, stays: bool) -> None:
-        """What is owed for `data` is `reply`; None: the general reader answers."""
+    def settle(self, reply: bytes | None, data: bytes, stays: bool, /) -> None:
+        """The reply to `data` is `reply`; None: the general reader answers."""
         self.owed = False
+        server = self._answers
         if reply is None:
             self._general(data)
+        elif stays and not server.draining:
+            self._transport.write(server.begun + reply)
+            if self._second != server.second:  # to the second is near enough
+                self._second = server.second
+                self._deadline.set(self._limits.idle_seconds)
         else:
-            self._reply(reply, stays=stays and not self._answers.draining)
+            self._out.append(server.begun_last + reply)
+            self._close()
 
     def eof_received(self) -> bool:
         if self.owed:
@@ -101,17 +106,6 @@ class AnswerConnection(Connection):
             self._deadline.set(self._limits.idle_seconds)
         else:
             super()._expired()
-
-    def _reply(self, reply: bytes, *, stays: bool) -> None:
-        server = self._answers
-        if not stays:
-            self._out.append(server.begun_last + reply)
-            self._close()
-            return
-        self._transport.write(server.begun + reply)
-        if self._second != server.second:  # to the second is near enough
-            self._second = server.second
-            self._deadline.set(self._limits.idle_seconds)
 
     def _general(self, data: bytes) -> None:
         self._messages = self._completed = 0

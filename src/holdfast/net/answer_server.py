@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from holdfast.net.answer_connection import AnswerConnection
 from holdfast.net.clock import SystemClock
@@ -34,6 +34,10 @@ _log = logging.getLogger("holdfast.net.http_server")
 
 Due = tuple[Any, ...]
 """A request whose reply `Quick.answers` makes together with others."""
+
+
+Owed: TypeAlias = "tuple[AnswerConnection, Due, bytes, bool]"
+"""Whose request it is, it, the bytes of it and whether the connection stays."""
 
 
 class Quick(Protocol):
@@ -77,7 +81,7 @@ class AnswerServer(Server):
         """The same of the last reply on a connection."""
         self.until = float("-inf")
         self._learned = 0
-        self._owed: list[tuple[AnswerConnection, Due, bytes, bool]] = []
+        self._owed: list[Owed] = []
 
     def connection(self) -> AnswerConnection:
         return AnswerConnection(self)
@@ -91,11 +95,11 @@ class AnswerServer(Server):
         self._learned = 0
         self.quick.tick(int(self._clock.now().timestamp()))
 
-    def owe(self, connection: AnswerConnection, due: Due, data: bytes, *, stays: bool) -> None:
-        """`connection` is told the reply to its request `data` soon."""
+    def owe(self, owed: Owed, /) -> None:
+        """Its connection is told the reply in this turn of the loop."""
         if not self._owed:
             asyncio.get_running_loop().call_soon(self.settle)
-        self._owed.append((connection, due, data, stays))
+        self._owed.append(owed)
         if len(self._owed) >= MOST_OWED:
             self.settle()
 
@@ -107,12 +111,12 @@ class AnswerServer(Server):
             return
         replies: list[bytes | None]
         try:
-            replies = self.quick.answers([due for _, due, _, _ in owed])
+            replies = self.quick.answers([one[1] for one in owed])
         except Exception:
             _log.exception("a bug in answering %d requests", len(owed))
             replies = [None] * len(owed)
         for (connection, _, data, stays), reply in zip(owed, replies, strict=True):
-            connection.settled(reply, data, stays=stays)
+            connection.settle(reply, data, stays)
 
     def learn(self, data: bytes, headers: list[tuple[bytes, bytes]]) -> None:
         """Remember the header block of `data`, one whole request that was read to `headers`."""

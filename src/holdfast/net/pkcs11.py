@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
-from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
+from cryptography.hazmat.primitives.asymmetric.utils import Prehashed, encode_dss_signature
 
 from holdfast.errors import OperatorError, Unavailable
 from holdfast.net.pkcs11_uri import Pkcs11Uri
@@ -89,7 +89,9 @@ class HsmEc(HsmKey):
     def sign(self, data: bytes, algorithm: Any) -> bytes:
         from pkcs11 import Mechanism
 
-        digest = hashlib.new(algorithm.algorithm.name, data).digest()
+        digest = data
+        if not isinstance(algorithm.algorithm, Prehashed):
+            digest = hashlib.new(algorithm.algorithm.name, data).digest()
         raw = self._token.sign(lambda key: key.sign(digest, mechanism=Mechanism.ECDSA))
         half = len(raw) // 2
         return encode_dss_signature(

@@ -15,7 +15,13 @@ from holdfast.ocsp.statuses import ResponseStatus
 from holdfast.plan.answering import Answer, Signed
 from holdfast.services.responder_mounts import Mount
 from holdfast.services.responder_refusals import Refusals
-from holdfast.services.responder_replies import cacheable, max_age_of, uncacheable
+from holdfast.services.responder_replies import (
+    cacheable,
+    headers,
+    max_age_of,
+    uncacheable,
+    with_etag,
+)
 from holdfast.services.responder_tally import Tally
 
 _log = logging.getLogger("holdfast.responder")
@@ -41,24 +47,32 @@ class LiveReplies:
         for mount in {one[0] for one in due}:
             places = [place for place, one in enumerate(due) if one[0] is mount]
             signed = _signed(mount, [due[place][1] for place in places])
+            counted: dict[str, int] = {}
+            times, shared = (-1, -1), b""  # answers of one second share them
             for place, made in zip(places, signed, strict=True):
-                if made is not None:
-                    replies[place] = self._reply(made, due[place], epoch)
-                else:
+                if made is None:
                     replies[place] = self._other(due[place], epoch)
+                    continue
+                der, begins, ends, said, nonced = made
+                counted[said] = counted.get(said, 0) + 1
+                method = due[place][2]
+                counted[method] = counted.get(method, 0) + 1
+                if nonced:
+                    replies[place] = uncacheable(der)
+                    continue
+                if times != (begins, ends):
+                    times = begins, ends
+                    shared = headers(begins, ends, max_age_of(ends, epoch, self._max_age))
+                replies[place] = shared + with_etag(der)
+            self._count(counted)
         return replies
 
-    def _reply(self, made: Signed, due: Due, epoch: int) -> bytes:
-        der, this_update, next_update, said, nonced = made
-        row = self._row
-        row[self._live] += 1
-        row[self._at[said]] += 1
-        row[self._of_method[due[2]]] += 1
-        if nonced:
-            return uncacheable(der)
-        max_age = max_age_of(next_update, epoch, self._max_age)
-        shared, own = cacheable(der, this_update, next_update, max_age)
-        return shared + own
+    def _count(self, counted: dict[str, int]) -> None:
+        """By certificate_status and by method: of each once."""
+        for name, number in counted.items():
+            at = self._of_method.get(name)
+            self._row[self._at[name] if at is None else at] += number
+            self._row[self._live] += number if at is not None else 0
 
     def _other(self, due: Due, epoch: int) -> bytes | None:
         """Of a request that is not answered in octets alone."""

@@ -37,8 +37,12 @@ def max_age_of(next_update: int, at: int, most: int) -> int:
 def cacheable(der: bytes, this_update: int, next_update: int, max_age: int) -> tuple[bytes, bytes]:
     """What follows the Date of a 200: the headers that many answers share, then the others and the
     body. Times are epoch seconds."""
-    etag = hashlib.sha256(der).hexdigest().encode()
-    return _times(this_update, next_update, max_age), _KEPT % (etag, len(der), der)
+    return headers(this_update, next_update, max_age), with_etag(der)
+
+
+def with_etag(der: bytes) -> bytes:
+    """The second part of these."""
+    return _KEPT % (hashlib.sha256(der).hexdigest().encode(), len(der), der)
 
 
 def uncacheable(der: bytes) -> bytes:
@@ -68,7 +72,8 @@ def uncacheable_reply(der: bytes) -> Reply:
 
 
 @lru_cache(maxsize=4096)
-def _times(this_update: int, next_update: int, max_age: int) -> bytes:
+def headers(this_update: int, next_update: int, max_age: int) -> bytes:
+    """The first part of `cacheable`."""
     return _TIMES % (_date(this_update), _date(next_update), max_age)
 
 

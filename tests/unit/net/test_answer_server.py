@@ -385,7 +385,7 @@ def test_no_more_is_made_together_than_a_bound() -> None:
         clients = await _learned(server, 2)
         (connection, _) = server.connections
         for _ in range(MOST_OWED + 1):
-            server.owe(connection, (b"Content-Length: 0\r\n\r\n",), b"", stays=True)  # type: ignore[arg-type]
+            server.owe((connection, (b"Content-Length: 0\r\n\r\n",), b"", True))  # type: ignore[arg-type]
         assert recorder.answered[-1:] == [MOST_OWED]
         for _, writer in clients:
             writer.close()
