@@ -63,7 +63,7 @@ def recogniser(
         target: Target, seen: Seen, servername: str, at: datetime
     ) -> ServerSeen | None:
         speaking = [one for one in seen.observations if one.seen]
-        if not speaking or target.starttls is not None or target.port in NO_HTTP:
+        if not speaking or target.protocol or target.port in NO_HTTP:
             return None  # mail, directories, databases: none of the servers that are known here
         if given != "auto":
             software = Software(name=given, because="as it was said" if given != "unknown" else "")

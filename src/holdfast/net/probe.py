@@ -78,7 +78,6 @@ class _Attempt:
         self._begun = 0.0
         self._milliseconds = 0.0
         self._dialogue: Starttls | None = None
-        self._starttls = ""
         self._stage: FailureKind = "unreachable"
         self._error: Failure | None = None
 
@@ -93,7 +92,6 @@ class _Attempt:
         sock = self._sock = dialled.sock
         if starttls is not None:
             self._stage = "starttls-refused"
-            self._starttls = starttls
             self._dialogue = Starttls(starttls, host=host)
             await _agree(sock, self._dialogue)
         self._stage = "tls-handshake-failed"
@@ -179,7 +177,6 @@ class _Attempt:
             chain=chain,
             staples=staples,
             error=self._error,
-            starttls=self._starttls,
         )
 
     def _flight(self) -> Flight:

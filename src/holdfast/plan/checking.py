@@ -46,6 +46,7 @@ from holdfast.plan.report import (
     instant,
 )
 from holdfast.plan.responder_rules import ResponderAnswer, judge_responder
+from holdfast.plan.target import protocol_of
 from holdfast.plan.transport_rules import transport
 from holdfast.tls.observation import Failure, Observation
 
@@ -128,7 +129,13 @@ def report(target: str, seen: Seen, judge: Judge) -> Report:
         leaves.append(leaf)
         sent = _staples(leaf, observations, seen, judge, findings)
         judge_demand(leaf.leaf, observations, into=findings)
-        judge_presence(leaf.leaf, observations, require_staple=judge.require_staple, into=findings)
+        judge_presence(
+            leaf.leaf,
+            observations,
+            require_staple=judge.require_staple,
+            protocol=protocol_of(target),
+            into=findings,
+        )
         answers = seen.responders.get(leaf.leaf.sha256, ())
         asked = [
             judge_responder(answer, leaf, sent, at=judge.at, policy=judge.policy)

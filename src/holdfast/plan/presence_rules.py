@@ -35,9 +35,11 @@ def judge_presence(
     observations: Sequence[Observation],
     *,
     require_staple: bool,
+    protocol: str = "",
     into: list[Finding],
 ) -> None:
-    """Add what the handshakes that showed `leaf` tell by carrying a staple or none."""
+    """Add what the handshakes that showed `leaf` tell by carrying a staple or none. `protocol`: a
+    row of the STARTTLS table, where that is spoken there."""
     stapled = [o for o in observations if o.staple]
     empty = [o for o in observations if b"" in o.staples]
     if empty:
@@ -48,7 +50,9 @@ def judge_presence(
         if leaf.responder_urls or require_staple:
             severity = FAULT if require_staple else WARNING
             responder = ", ".join(leaf.responder_urls) or "none, but a staple is required"
-            advice = _advice(observations)
+            row = DIALOGUES.get(protocol)
+            # Few such servers can staple: nobody is told to turn on what is not there
+            advice = {} if row is None else {"advice": row.stapling}
             into.append(finding("staple-missing", severity=severity, responder=responder, **advice))
     elif len(stapled) < len(observations):
         into.append(
@@ -63,12 +67,6 @@ def judge_presence(
     different = {o.staple for o in stapled}
     if len(different) > 1:
         into.append(finding("staple-differs", count=len(different)))
-
-
-def _advice(observations: Sequence[Observation]) -> dict[str, str]:
-    """Few servers that begin with STARTTLS can staple: nobody is to turn on what is not there."""
-    row = DIALOGUES.get(next((o.starttls for o in observations), ""))
-    return {} if row is None else {"advice": row.stapling}
 
 
 def judge_demand(

@@ -37,8 +37,29 @@ class Target:
         host, port = _host_port(text, rest, usual)
         return cls(written, host, port, starttls)
 
+    @property
+    def protocol(self) -> str:
+        """The row of the STARTTLS table that is spoken there, before TLS or within it; "" where
+        HTTP may be."""
+        if self.starttls is not None:
+            return self.starttls
+        scheme, mark, _ = self.text.partition("://")
+        return _WITHIN.get(DIRECT.get(scheme.lower(), self.port) if mark else self.port, "")
+
     def __str__(self) -> str:
         return self.text
+
+
+_WITHIN = {DIRECT[row.direct]: scheme for scheme, row in DIALOGUES.items() if row.direct != "tls"}
+"""The protocols that have a port with TLS from the first byte, by that port."""
+
+
+def protocol_of(text: str) -> str:
+    """`Target.protocol` of what was written; "" for what names no server."""
+    try:
+        return Target.parse(text).protocol
+    except OperatorError:
+        return ""
 
 
 _SCHEMES = "one of " + ", ".join([*sorted(DIRECT), *sorted(DIALOGUES)])

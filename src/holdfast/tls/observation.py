@@ -31,7 +31,6 @@ class Observation:
     b"" when an empty one was. Both are there also when the handshake failed after they came.
     `key_type` describes the leaf's key; `milliseconds` count from the ClientHello to the end.
     `without_sni`: the server's name was left out on purpose, to see what clients without SNI get.
-    `starttls`: the protocol that was spoken before TLS, a row of `starttls_table`.
     """
 
     address: str
@@ -46,7 +45,6 @@ class Observation:
     staples: tuple[bytes | None, ...] = ()
     error: Failure | None = None
     without_sni: bool = False
-    starttls: str = ""
 
     @property
     def seen(self) -> bool:

@@ -16,8 +16,9 @@ from holdfast.ocsp.statuses import Revoked
 from holdfast.pki.issue import Issued, raw
 from holdfast.plan.checking import Judge, ResponderAnswer, Seen, report
 from holdfast.plan.report import Report, document
-from holdfast.plan.target import Target, parse_list
+from holdfast.plan.target import Target, parse_list, protocol_of
 from holdfast.tls.observation import Failure, Observation
+from holdfast.tls.starttls import DIALOGUES
 from support.answers import an_answer
 from support.pki import AT, a_root, a_server, a_signer, an_intermediate
 
@@ -199,11 +200,30 @@ def test_what_the_protocol_before_tls_advises_is_the_hint() -> None:
     refused = replace(failed("starttls-refused"), error=Failure("starttls-refused", "no", hint="x"))
     assert judged(refused).findings[0].hint == "x"
     assert judged(failed("starttls-refused")).findings[0].hint.startswith("turn STARTTLS on")
-    for protocol in ("imap", ""):
-        found = judged(shown(None, starttls=protocol)).findings[0]
-        assert found.code == "staple-missing"
-        assert ("Dovecot cannot staple" in found.hint) == bool(protocol)
-        assert ("turn stapling on" in found.hint) != bool(protocol)
+
+
+@pytest.mark.parametrize(
+    ("target", "protocol"),
+    [
+        ("imap://mail.example.com:1143", "imap"),
+        ("imaps://mail.example.com", "imap"),
+        ("IMAPS://mail.example.com:1993", "imap"),
+        ("mail.example.com:993", "imap"),
+        ("postgres://mail.example.com", "postgres"),
+        ("https://mail.example.com:993", ""),
+        ("tls://mail.example.com:9930", ""),
+        ("mail.example.com", ""),
+        ("mail example", ""),
+    ],
+)
+def test_nobody_is_told_to_turn_on_what_a_server_cannot_do(target: str, protocol: str) -> None:
+    assert protocol_of(target) == protocol
+    (found,) = report(target, Seen(observations=(shown(None),)), JUDGE).findings
+    assert found.code == "staple-missing"
+    if protocol:
+        assert found.hint == DIALOGUES[protocol].stapling
+    else:
+        assert found.hint.startswith("turn stapling on")
 
 
 def test_an_address_this_machine_cannot_route_to_is_no_fault_of_the_server() -> None:
