@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import socket
 import time
 
@@ -202,7 +203,13 @@ async def _agree(sock: socket.socket, dialogue: Starttls) -> None:
 
 
 def _key_type(chain: tuple[bytes, ...]) -> str:
+    return _key_type_of(chain[0]) if chain else ""
+
+
+@functools.lru_cache(maxsize=64)
+def _key_type_of(leaf: bytes) -> str:
+    """Every handshake with a server shows the same."""
     try:
-        return Certificate(chain[0]).key_type if chain else ""
+        return Certificate(leaf).key_type
     except Malformed:
         return ""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from functools import lru_cache
 
 from cryptography import x509
 from cryptography.x509.verification import (
@@ -61,7 +62,7 @@ def path_to(
     try:
         verifier = (
             PolicyBuilder()
-            .store(Store([anchor.x509 for anchor in anchors]))
+            .store(_store(tuple(anchors)))
             .time(at)
             .max_chain_depth(MAX_CHAIN)
             .extension_policies(ca_policy=issuers, ee_policy=permitted)
@@ -76,6 +77,12 @@ def path_to(
                 return plain
         raise Untrusted(certificate, _reason(way, anchors, at, error)) from error
     return Chain(tuple(Certificate.of(c) for c in verified.chain))
+
+
+@lru_cache(maxsize=4)
+def _store(anchors: tuple[Certificate, ...]) -> Store:
+    """Of the trust that many checks have in common."""
+    return Store([anchor.x509 for anchor in anchors])
 
 
 def _plain_path(

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from holdfast.errors import Malformed
@@ -194,8 +195,10 @@ def readable_chain(observations: Sequence[Observation]) -> list[Certificate]:
     return chain
 
 
+@lru_cache(maxsize=256)
 def _readable(der: bytes) -> Certificate | None:
-    """The certificate, if every fact that a report asks of it can be read."""
+    """The certificate, if every fact that a report asks of it can be read. It is asked for again
+    and again while a check goes on, and an issuer in the checks of all that it issued."""
     try:
         certificate = Certificate(der)
         for fact in _FACTS:
