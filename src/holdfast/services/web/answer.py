@@ -32,7 +32,7 @@ WORDS = {
 }
 KNOWN = frozenset(
     {"target", "addresses", "servername", "verdict", "handshakes", "leaves", "staples"}
-    | {"responders", "crl", "clients", "findings", "server"}
+    | {"responders", "crl", "clients", "findings"}
 )
 """The keys of a report that have a section of their own."""
 
@@ -120,7 +120,9 @@ class Answer:
     @property
     def server(self) -> str:
         """What ends TLS, in words; "" where it is not known."""
-        told = self.report.get("server") or {}
+        told = self.report.get("server")
+        if not isinstance(told, Mapping):
+            return ""
         name, version = _text(told, "name"), _text(told, "version")
         if not name or name == "unknown":
             return ""
