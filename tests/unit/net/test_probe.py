@@ -252,3 +252,26 @@ def test_a_server_that_greets_nobody_is_told_by_the_scheme_to_try(loop: Loop) ->
         seen = look(loop, port, starttls="postgres", timeout=0.3)
     assert seen.error is not None
     assert "ssl = on" in seen.error.hint
+
+
+def test_red_a_dialogue_that_drips_or_floods_is_bounded(loop: Loop) -> None:
+    def drip(sock: socket.socket) -> None:
+        for _ in range(200):
+            sock.sendall(b"220-wait\r\n")
+            time.sleep(0.02)
+
+    def flood(sock: socket.socket) -> None:
+        for _ in range(1000):
+            sock.sendall(b"220-more\r\n" * 100)
+
+    with plain_server(drip) as port:
+        began = time.monotonic()
+        seen = look(loop, port, starttls="smtp", timeout=0.3)
+        assert time.monotonic() - began < 3
+    assert seen.error is not None
+    assert (seen.error.kind, seen.error.failure) == ("starttls-refused", "timeout")
+    with plain_server(flood) as port:
+        seen = look(loop, port, starttls="smtp")
+    assert seen.error is not None
+    assert seen.error.kind == "starttls-refused"
+    assert "more than 65536 bytes before TLS" in seen.error.problem
