@@ -33,6 +33,7 @@ from holdfast.ocsp.request import Request
 from holdfast.ocsp.sign import Signer
 from holdfast.ocsp.verify import examine
 from holdfast.sources.http import Exchange, HttpSource
+from support.cli import holdfast
 from support.http import split, talk
 from support.pki import YEAR, a_root, a_server, a_signer, private, written
 
@@ -408,15 +409,10 @@ def command(*words: object) -> Iterator[dict[str, Any]]:
 
 
 def refused(*words: object) -> str:
-    done = subprocess.run(
-        [sys.executable, "-m", "holdfast", "lab", "responder", *map(str, words)],
-        capture_output=True,
-        timeout=30,
-        check=False,
-    )
-    assert done.returncode == 2, done
-    assert b"Traceback" not in done.stderr
-    return done.stderr.decode()
+    done = holdfast("lab", "responder", *words)
+    assert done.code == 2, done
+    assert "Traceback" not in done.err
+    return done.err
 
 
 def openssl_ocsp(url: str, ca: Path, certificate: Path) -> str:

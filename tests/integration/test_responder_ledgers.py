@@ -19,6 +19,7 @@ from holdfast.seams import LedgerEntry
 from holdfast.stores.index_txt import write_index
 from holdfast.stores.sql import SqlLedger
 from support.answers import an_answer
+from support.cli import holdfast
 from support.foreign import EJBCA, fill
 from support.pki import a_root, a_server, private
 from support.postgres import PostgreSQL
@@ -136,16 +137,16 @@ def test_crl_options_that_would_lie_are_refused(world: World) -> None:
     """The red twin: without --never-issued revoked it serves."""
     world.file("ca.crl").write_bytes(a_crl(world))
     words = ["responder", "--ca", world.file("both.pem"), "--crl", world.file("ca.crl"), "--check"]
-    assert ran([*HOLDFAST, *words]).returncode == 0
-    done = ran([*HOLDFAST, *words, "--never-issued", "revoked"])
-    assert done.returncode == 2
-    assert b"every valid certificate would be answered revoked" in done.stderr
-    done = ran([*HOLDFAST, *words, "--index", world.file("index.txt")])
-    assert done.returncode == 2
-    assert b"--index and --crl are two ledgers" in done.stderr
-    listed = ran([*HOLDFAST, *words, "--crl-unlisted", "good"])
-    assert listed.returncode == 0
-    assert b"not listed" in listed.stdout
+    assert holdfast(*words).code == 0
+    done = holdfast(*words, "--never-issued", "revoked")
+    assert done.code == 2
+    assert "every valid certificate would be answered revoked" in done.err
+    done = holdfast(*words, "--index", world.file("index.txt"))
+    assert done.code == 2
+    assert "--index and --crl are two ledgers" in done.err
+    listed = holdfast(*words, "--crl-unlisted", "good")
+    assert listed.code == 0
+    assert "not listed" in listed.out
 
 
 def the_rows(world: World) -> list[LedgerEntry]:
