@@ -57,6 +57,10 @@ def stapling_by_hand(kind: Kind) -> tuple[Step, ...]:
                         "resolver RESOLVER;",
                     ),
                 ),
+                Say(
+                    "without ssl_stapling_verify and ssl_trusted_certificate where it verifies "
+                    "clients: the root would let in whatever it issued"
+                ),
                 *reload,
             )
         case "haproxy":
