@@ -14,6 +14,7 @@ from typing import cast
 import httptools
 
 from holdfast.errors import Unavailable
+from holdfast.net.tcp_info import waited_here
 from holdfast.net.timeline import Stopwatch
 
 MAX_HEAD = 64 * 1024  # bytes of a status line and headers; real ones are under 4 KiB
@@ -124,6 +125,7 @@ class Line(asyncio.Protocol):
         if 100 <= self._status < 200 and self._status != 101:
             return
         self._headed = True
+        self._watch.late(waited_here(self.transport.get_extra_info("socket")))
         self._watch.mark("first_byte")
         if self._tunnel:
             self._done()

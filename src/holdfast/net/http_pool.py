@@ -2,7 +2,8 @@
 
 Laws: the policy is asked about every address before it is dialled (K25), and about those of an
 operator's proxy by a policy of its own; a connection serves one exchange at a time, and is kept
-only where both sides agree; waiting for a turn is no part of what a `Stopwatch` measures.
+only where both sides agree; waiting for a turn, or for this process, is no part of what a
+`Stopwatch` measures.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from holdfast.net import dial
 from holdfast.net.dial import OPERATOR, Address, AddressPolicy
 from holdfast.net.http_line import Line
 from holdfast.net.http_urls import Url
+from holdfast.net.tcp_info import connected_late
 from holdfast.net.timeline import Stopwatch
 
 if TYPE_CHECKING:
@@ -125,6 +127,9 @@ class Pool:
             )
         except Unavailable as error:
             raise _unconnected(target, proxy, error) from error
+        if dialled.address == addresses[0]:  # no other was tried before
+            seconds = dialled.connect_milliseconds / 1000
+            watch.late(connected_late(dialled.sock, seconds))
         line = await self._line(dialled, target, proxy)
         watch.mark("connect")
         return line

@@ -46,6 +46,15 @@ class Stopwatch:
     def mark(self, stage: str) -> None:
         self.marks[stage] = round((time.perf_counter() - self.begun) * 1000, 3)
 
+    def late(self, seconds: float) -> None:
+        """What happened now is learnt of so late, by our own fault."""
+        self.begun += min(seconds, time.perf_counter() - self.begun - self._last)
+
+    @property
+    def _last(self) -> float:
+        """Seconds until the newest mark: nothing happens before it."""
+        return max(self.marks.values(), default=0.0) / 1000
+
     @contextmanager
     def stopped(self) -> Iterator[None]:
         """A wait of our own making, which says nothing about the server."""

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 import ssl
-from collections.abc import Awaitable, Callable
+import threading
+import time
+from collections.abc import Awaitable, Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -21,6 +24,7 @@ from support.pki import a_root, a_server, written
 
 Script = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+WAITS = 0.1  # seconds
 FINE = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nfine"
 
 
@@ -131,6 +135,46 @@ def test_turns_are_bounded_and_no_part_of_a_timeline() -> None:
     times = sorted(answer.timeline.done or 0.0 for answer in answers)
     assert times[0] >= 99
     assert times[len(times) // 2] < 300  # the last had waited for as much before its turn
+
+
+def test_a_responder_is_not_slow_because_we_are_busy() -> None:
+    """The answer has come to this machine long before this process gets to read it."""
+
+    def busy() -> None:
+        time.sleep(0.4)  # holds the event loop up, as the handshakes of many hosts do
+
+    async def main(hold_up: bool) -> HttpAnswer:
+        with contextlib.ExitStack() as stack:
+            port = stack.enter_context(apart())
+            async with Http() as http:
+                await http.get(f"http://127.0.0.1:{port}/")  # the connection is kept
+                asking = asyncio.create_task(http.get(f"http://127.0.0.1:{port}/"))
+                await asyncio.sleep(0.01)
+                if hold_up:
+                    busy()
+                return await asking
+
+    held_up = asyncio.run(main(True))
+    assert (held_up.timeline.done or 0.0) < 300
+    assert (asyncio.run(main(False)).timeline.done or 0.0) >= WAITS * 1000 * 0.9
+
+
+@contextlib.contextmanager
+def apart() -> Iterator[int]:
+    """A server in a thread, which takes `WAITS` for each answer."""
+
+    def serve(listening: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            one, _ = listening.accept()
+            with one:
+                while one.recv(65536):
+                    time.sleep(WAITS)
+                    one.sendall(FINE)
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        thread = threading.Thread(target=serve, args=(listening,), daemon=True)
+        thread.start()
+        yield int(listening.getsockname()[1])
 
 
 def test_https_through_a_proxy_is_a_tunnel(tmp_path: Path) -> None:
