@@ -29,17 +29,23 @@ def passed_bad(row: Row, word: str) -> bool:
 class Tally:
     """One tool's answers, counted over all rows that it was run on."""
 
-    rows: int = 0
+    seen: list[tuple[str, str]] = field(default_factory=list)
     right: int = 0
     bad: int = 0
     passed: list[tuple[str, str]] = field(default_factory=list)
     good: int = 0
     refused: list[tuple[str, str]] = field(default_factory=list)
     broken: list[tuple[str, str]] = field(default_factory=list)
+    silent: int = 0
 
-    def add(self, row: Row, word: str) -> None:
+    @property
+    def rows(self) -> int:
+        return len(self.seen)
+
+    def add(self, row: Row, cell: Mapping[str, Any]) -> None:
+        word = cell["word"]
         name = row["case"], row["tls"]
-        self.rows += 1
+        self.seen.append(name)
         self.right += right(row, word)
         self.bad += row["truth"] == "bad"
         self.good += row["truth"] == "ok"
@@ -49,6 +55,7 @@ class Tally:
             self.refused.append(name)
         if word in ("crash", "time"):
             self.broken.append(name)
+        self.silent += row["truth"] == "bad" and cell["code"] == 0
 
 
 def tallies(rows: Sequence[Row], names: Sequence[str]) -> dict[str, Tally]:
@@ -56,7 +63,7 @@ def tallies(rows: Sequence[Row], names: Sequence[str]) -> dict[str, Tally]:
     for row in rows:
         for name, cell in row["peers"].items():
             if cell is not None:
-                counted[name].add(row, cell["word"])
+                counted[name].add(row, cell)
     return counted
 
 
@@ -137,16 +144,18 @@ staple sent by a real server to every tool in one run; `make bench-matrix` makes
 *Run of {date}, with {versions}; served by {servers}.*
 
 holdfast is right in {right} of {count} cells: verdict, exit code and every finding are those of the
-case's definition, by each server that can send the staple, in TLS 1.2 and 1.3.
+case's definition, by each server that can send the staple, in TLS 1.2 and 1.3; in its column
+**warning** is exit code 0 and a finding, **bad** exit code 1.
 
 ## How the others did
 
 "Passes" counts bad staples that the tool lets through, "refuses" good ones that it finds fault with
-or says are not there. Clients such as curl and gnutls-cli are meant to connect, not to report; they
-stand here since people use them to test stapling.
+or says are not there; "exit 0" counts bad staples after which its exit code is 0, which is what a
+script sees. Clients such as curl and gnutls-cli are meant to connect, not to report; they stand
+here since people use them to test stapling.
 
-| tool | right | passes bad | refuses good | own errors |
-|---|---|---|---|---|
+| tool | right | passes bad | exit 0 at bad | refuses good | own errors |
+|---|---|---|---|---|---|
 """
 MISTAKES = """\
 
@@ -204,11 +213,12 @@ def page(told: Mapping[str, Any], rules: Mapping[str, str]) -> str:
     for name, tally in tallies(rows, installed).items():
         text += (
             f"| {name} | {tally.right} of {tally.rows} | {len(tally.passed)} of {tally.bad} "
-            f"| {len(tally.refused)} of {tally.good} | {len(tally.broken)} |\n"
+            f"| {tally.silent} of {tally.bad} | {len(tally.refused)} of {tally.good} "
+            f"| {len(tally.broken)} |\n"
         )
     for name, version in peers.items():
         if not version:
-            text += f"| {name} | not installed | | | |\n"
+            text += f"| {name} | not installed | | | | |\n"
     text += MISTAKES
     what = {row["case"]: row["what"] for row in rows}
     for name, tally in tallies(rows, installed).items():
@@ -218,7 +228,7 @@ def page(told: Mapping[str, Any], rules: Mapping[str, str]) -> str:
             ("gives up at", tally.broken),
         ):
             if which:
-                text += _bullet(f"**{name}** {said}: {_listed(which, what)}") + "\n"
+                text += _bullet(f"**{name}** {said}: {_listed(which, tally, what)}") + "\n"
     text += LEGEND
     for name in installed:
         text += _bullet(f"**{name}**: {rules[name]}") + "\n"
@@ -237,16 +247,13 @@ def _bullet(text: str) -> str:
     return "\n".join(lines)
 
 
-def _listed(names: Sequence[tuple[str, str]], what: Mapping[str, str]) -> str:
-    """Cases by what they are, with the version of TLS where it is one of two."""
-    versions: dict[str, list[str]] = {}
+def _listed(names: Sequence[tuple[str, str]], tally: Tally, what: Mapping[str, str]) -> str:
+    """Cases by what they are, with the version of TLS where it is one of two that were tried."""
+    told = {}
     for case, version in names:
-        versions.setdefault(case, []).append(version)
-    most = max(len(those) for those in versions.values())
-    return "; ".join(
-        what[case] + ("" if len(those) == most else f" (TLS {those[0]})")
-        for case, those in versions.items()
-    )
+        other = next((name for name in tally.seen if name[0] == case and name[1] != version), None)
+        told[case] = what[case] + (f" (TLS {version})" if other and other not in names else "")
+    return "; ".join(told.values())
 
 
 def _versioned(name: str, version: str) -> str:

@@ -100,7 +100,7 @@ def test_a_tool_that_dies_is_a_crash(words: list[str], wanted: str, tmp_path: Pa
 def a_row(truth: str, peers: dict[str, str], **more: Any) -> dict[str, Any]:
     row = {"case": "c", "what": "what", "tls": "1.3", "truth": truth, "verdict": "bad"}
     row |= {"codes": ["staple-expired"], "unstapled": False, "by": "nginx"}
-    cells = {name: vars_of(Cell(said)) for name, said in peers.items()}
+    cells = {name: vars_of(Cell(said, 0)) for name, said in peers.items()}
     return row | {"ours": {"nginx": {"wrong": ""}}, "peers": cells} | more
 
 
@@ -120,6 +120,7 @@ def test_answers_are_counted_by_what_they_get_wrong() -> None:
     tally = shown.tallies(rows, ["a"])["a"]
     assert (tally.rows, tally.right, tally.bad, tally.good) == (6, 3, 4, 2)
     assert [len(x) for x in (tally.passed, tally.refused, tally.broken)] == [1, 1, 1]
+    assert tally.silent == 4
 
 
 def test_a_wrong_cell_of_ours_is_shown_and_fails() -> None:
