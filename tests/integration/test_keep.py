@@ -424,9 +424,9 @@ ERRORS: dict[str, tuple[tuple[str, ...], str]] = {
 def test_errors_are_one_line_and_a_hint(world: World, case: str) -> None:
     words, told = ERRORS[case]
     (world.folder / "alone.pem").write_bytes(world.web.pem)
-    done = ran([*HOLDFAST, "keep", *words], cwd=world.folder)
-    assert done.returncode == 2, done.stderr
-    errors = done.stderr.decode().splitlines()
+    done = holdfast("keep", *words, cwd=world.folder)
+    assert done.code == 2, done.err
+    errors = done.err.splitlines()
     assert told in errors[0]
     assert errors[1].startswith("hint: ")
     assert len(errors) == 2

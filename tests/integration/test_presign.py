@@ -17,6 +17,7 @@ from holdfast.pki.certificate import Certificate
 from holdfast.pki.issue import Revocation
 from holdfast.stores.answers import Answers
 from holdfast.stores.sql import SqlLedger
+from support.cli import holdfast
 from support.faketime import environment
 from support.pki import a_root, a_server, a_signer, private
 from support.presigned import BEGIN, END, NOW, Presigned, a_presigned, soon
@@ -336,27 +337,27 @@ def test_several_cas_of_the_settings_are_followed_into_one_store(tmp_path: Path)
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("--index", "nowhere.txt"), b"nowhere.txt"),
-        (("--index", "index.txt", "--store", "index.txt"), b"index.txt: not an LMDB file"),
-        (("--index", "index.txt", "--store", "no/where"), b"no/where"),
-        (("--index", "index.txt", "--validity", "1h", "--backdate", "9h"), b"as soon as they are"),
-        (("--index", "index.txt", "--follow", "--delay", "0s"), b"--delay under a second"),
-        (("-c", "holdfast.toml", "--pss"), b"beside --config"),
-        ((), b"no ledger given"),
+        (("--index", "nowhere.txt"), "nowhere.txt"),
+        (("--index", "index.txt", "--store", "index.txt"), "index.txt: not an LMDB file"),
+        (("--index", "index.txt", "--store", "no/where"), "no/where"),
+        (("--index", "index.txt", "--validity", "1h", "--backdate", "9h"), "as soon as they are"),
+        (("--index", "index.txt", "--follow", "--delay", "0s"), "--delay under a second"),
+        (("-c", "holdfast.toml", "--pss"), "beside --config"),
+        ((), "no ledger given"),
     ],
 )
 def test_what_cannot_be_is_told_in_one_line(
-    tmp_path: Path, words: tuple[str, ...], said: bytes
+    tmp_path: Path, words: tuple[str, ...], said: str
 ) -> None:
     world = a_presigned(tmp_path, 3)
     before = world.index.read_bytes()
     (tmp_path / "holdfast.toml").write_text("")
     ca = () if "-c" in words else ("--ca", "both.pem")
     store = () if "--store" in words or "-c" in words else ("--store", "s.lmdb")
-    done = ran([*HOLDFAST, "presign", *ca, *store, *words], cwd=tmp_path)
-    assert done.returncode == 2, done.stderr
-    assert said in done.stderr
-    assert b"Traceback" not in done.stderr
+    done = holdfast("presign", *ca, *store, *words, cwd=tmp_path)
+    assert done.code == 2, done.err
+    assert said in done.err
+    assert "Traceback" not in done.err
     assert world.index.read_bytes() == before
 
 

@@ -23,6 +23,7 @@ from holdfast.ocsp.verify import examine
 from holdfast.pki.issue import Authority, Issued
 from holdfast.seams import LedgerEntry
 from holdfast.stores.index_txt import write_index
+from support.cli import holdfast
 from support.pki import a_root, a_server, a_signer, private
 from support.processes import HOLDFAST, first_json, ran, running
 
@@ -266,10 +267,10 @@ def test_a_changed_index_is_read_again(world: World, url: str) -> None:
 def test_check_judges_one_answer_of_each_kind(world: World) -> None:
     """R33."""
     words = ["responder", "--ca", world.file("both.pem"), "--index", world.index, "--check"]
-    done = ran([*HOLDFAST, *words])
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.count(b"clean") >= 2
-    assert b"never issued" in done.stdout
+    done = holdfast(*words)
+    assert done.code == 0, done.err
+    assert done.out.count("clean") >= 2
+    assert "never issued" in done.out
 
 
 def test_an_empty_index_is_valid_and_knows_nobody(world: World, tmp_path: Path) -> None:

@@ -128,9 +128,9 @@ def test_a_crl_at_a_url_that_comes_and_goes(world: World) -> None:
 def test_an_ended_crl_is_told_before_it_serves(world: World) -> None:
     world.file("ca.crl").write_bytes(a_crl(world, ends=NOW - timedelta(seconds=1)))
     both = world.file("both.pem")
-    done = ran([*HOLDFAST, "responder", "--ca", both, "--crl", world.file("ca.crl"), "--check"])
-    assert done.returncode == 2
-    assert b"the CRL ended at" in done.stderr
+    done = holdfast("responder", "--ca", both, "--crl", world.file("ca.crl"), "--check")
+    assert done.code == 2
+    assert "the CRL ended at" in done.err
 
 
 def test_crl_options_that_would_lie_are_refused(world: World) -> None:
@@ -182,14 +182,14 @@ def test_another_cas_database(world: World, postgres: PostgreSQL) -> None:
         assert world.asked(answers, "good") == "unauthorized"
         postgres.run(url, "DROP TABLE CertificateData")
         assert world.asked(answers, "good") == "trylater"
-    command = [*HOLDFAST, "responder", "--ca", world.file("both.pem"), *words, "--check"]
-    done = ran(command)
-    assert done.returncode == 2
-    assert b"does not exist" in done.stderr
+    command = ("responder", "--ca", world.file("both.pem"), *words, "--check")
+    done = holdfast(*command)
+    assert done.code == 2
+    assert "does not exist" in done.err
     fill(url, EJBCA, the_rows(world))
-    done = ran(command)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.count(b"clean") == 3
+    done = holdfast(*command)
+    assert done.code == 0, done.err
+    assert done.out.count("clean") == 3
 
 
 def test_answers_signed_elsewhere(world: World) -> None:
@@ -226,13 +226,13 @@ def test_a_directory_that_openssl_signed(world: World) -> None:
     with world.responder("--responses", folder, signs=False) as url:
         assert world.asked(url, "good") == "good"
         assert world.asked(url, "revoked") == "revoked"
-    command = [*HOLDFAST, "responder", "--ca", world.file("ca.pem"), "--responses", folder]
-    done = ran([*command, "--check"])
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.count(b"serial ") == 2
-    refused = ran([*command, "--key", world.file("ca.key"), "--check"])
-    assert refused.returncode == 2
-    assert b"signed already" in refused.stderr
+    words = ["responder", "--ca", world.file("ca.pem"), "--responses", folder, "--check"]
+    done = holdfast(*words)
+    assert done.code == 0, done.err
+    assert done.out.count("serial ") == 2
+    refused = holdfast(*words, "--key", world.file("ca.key"))
+    assert refused.code == 2
+    assert "signed already" in refused.err
 
 
 # The tables that cfssl's migrations make (certdb/sqlite/migrations)

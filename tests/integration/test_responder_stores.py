@@ -4,7 +4,6 @@ R29, R32, R35."""
 from __future__ import annotations
 
 import base64
-import json
 import signal
 import subprocess
 import time
@@ -20,6 +19,7 @@ from holdfast.ocsp.request import Request
 from holdfast.ocsp.response import Response
 from holdfast.ocsp.statuses import ResponseStatus
 from holdfast.pki.issue import Revocation
+from support.cli import holdfast
 from support.keep_world import soon
 from support.pki import a_signer, private
 from support.processes import HOLDFAST, ran
@@ -87,9 +87,9 @@ def test_r33_check_judges_what_lies_in_the_store_too(service: Service) -> None:
     member = service.members["one"]
     service.write(member.table + STORE)
     presign(service)
-    done = ran([*HOLDFAST, "responder", "-c", service.settings, "--check", "--json"])
-    assert done.returncode == 0, done.stderr
-    kinds = [row["kind"] for row in json.loads(done.stdout)["answers"]]
+    done = holdfast("responder", "-c", service.settings, "--check", "--json")
+    assert done.code == 0, done.err
+    kinds = [row["kind"] for row in done.json["answers"]]
     assert "good, stored" in kinds
     assert "revoked, stored" in kinds
 
@@ -105,9 +105,9 @@ def test_r33_a_stored_answer_that_has_ended_is_told(service: Service) -> None:
     presign(service)
     private(service.folder / "one-signer.pem", fitting)
     soon(lambda: datetime.now(UTC) > end)
-    done = ran([*HOLDFAST, "responder", "-c", service.settings, "--check", "--json"])
-    assert done.returncode == 1, done.stdout
-    rows = json.loads(done.stdout)["answers"]
+    done = holdfast("responder", "-c", service.settings, "--check", "--json")
+    assert done.code == 1, done.out
+    rows = done.json["answers"]
     assert {row["kind"] for row in rows if row["findings"]} == {"good, stored", "revoked, stored"}
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from holdfast.cli.main import main
@@ -28,13 +30,14 @@ class Outcome:
         return json.loads(self.stdout)
 
 
-def holdfast(*words: object, stdin: bytes = b"") -> Outcome:
-    """Run `holdfast words...`; each word is made a string."""
+def holdfast(*words: object, stdin: bytes = b"", cwd: Path | None = None) -> Outcome:
+    """Run `holdfast words...`, in the folder `cwd`; each word is made a string."""
     out, err = _Stream(), _Stream()
     kept = sys.stdin, sys.stdout, sys.stderr
     sys.stdin, sys.stdout, sys.stderr = _Stream(stdin), out, err
     try:
-        code = main([str(word) for word in words])
+        with contextlib.chdir(cwd or Path.cwd()):
+            code = main([str(word) for word in words])
     finally:
         sys.stdin, sys.stdout, sys.stderr = kept
     return Outcome(code, out.written(), err.written().decode())
