@@ -44,7 +44,7 @@ def many_runs(few: int, many: int) -> list[object]:
     return [few, pytest.param(many, marks=[pytest.mark.slow, pytest.mark.timeout(1700)])]
 
 
-@pytest.mark.parametrize("runs", many_runs(20, 200))
+@pytest.mark.parametrize("runs", many_runs(10, 200))
 def test_k3_a_loop_of_writes_killed_at_any_instant(tmp_path: Path, runs: int) -> None:
     desk = a_desk("x.test", serial=1)
     made = [desk.staple(AT - timedelta(hours=n)) for n in range(3)]
@@ -70,7 +70,7 @@ def test_k3_a_loop_of_writes_killed_at_any_instant(tmp_path: Path, runs: int) ->
     assert litter(store.folder) == []
 
 
-@pytest.mark.parametrize("runs", many_runs(20, 200))
+@pytest.mark.parametrize("runs", many_runs(10, 200))
 def test_k3_a_keeper_killed_at_any_instant(tmp_path: Path, runs: int) -> None:
     """Six certificates with windows of four seconds, asked for every second; what is stored and
     what is delivered is whole each time, and the next keeper begins with it."""

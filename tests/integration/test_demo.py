@@ -31,13 +31,17 @@ def test_in_a_pipe_it_ends_after_its_steps() -> None:
     assert done.stderr == b""
 
 
-def test_json_tells_each_step() -> None:
-    done = ran([*HOLDFAST, "demo", "--once", "--json"])
+def test_json_tells_each_step_and_a_folder_keeps_what_was_made(tmp_path: Path) -> None:
+    folder = tmp_path / "kept"
+    done = ran([*HOLDFAST, "demo", "--once", "--json", "--folder", str(folder)])
     document = json.loads(done.stdout)
     assert document["schema"] == "holdfast.demo/1"
     assert document["failed"] is None
     assert len(document["steps"]) == STEPS
     assert all(step["proved"] for step in document["steps"])
+    assert (folder / "ca" / "root.pem").exists()
+    assert len(list((folder / "keeper" / "staples").glob("*.der"))) == 2
+    assert [p for p in folder.rglob("*.key") if p.stat().st_mode & 0o077] == []
 
 
 def test_a_port_in_use_is_told(tmp_path: Path) -> None:
@@ -56,14 +60,6 @@ def test_a_folder_in_use_is_left_alone(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert b"is not empty" in done.stderr
     assert (tmp_path / "mine").read_text() == "precious"
-
-
-def test_a_folder_keeps_what_was_made(tmp_path: Path) -> None:
-    folder = tmp_path / "kept"
-    assert ran([*HOLDFAST, "demo", "--once", "--folder", str(folder)]).returncode == 0
-    assert (folder / "ca" / "root.pem").exists()
-    assert len(list((folder / "keeper" / "staples").glob("*.der"))) == 2
-    assert [p for p in folder.rglob("*.key") if p.stat().st_mode & 0o077] == []
 
 
 def test_on_a_terminal_it_serves_until_ctrl_c() -> None:
