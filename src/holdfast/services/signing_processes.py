@@ -36,6 +36,7 @@ from holdfast.seams import Clock
 PATIENCE = 300.0  # seconds without a word from anybody; a slow token signs 20 a second
 FIRST, LEAST, MOST = 100, 20, 10_000  # rows of a batch: the first, and bounds of the later ones
 SECONDS = 0.25  # of signing that a batch should take
+SMALLEST = 8  # the last batches are a part in so many of one: each commit takes its time
 
 Choose = Callable[[datetime], Signer]
 Build = Callable[[], Choose]
@@ -107,6 +108,12 @@ class SigningProcesses:
             process.start()
             theirs.close()
             self._workers.append(_Worker(process, ours))
+
+    def share(self, left: int) -> int:
+        """How many of the rows that are `left` make the next batch: less and less towards the end,
+        so that no process has long to sign when the others have nothing left."""
+        batch = self.batch
+        return min(batch, max(LEAST, batch // SMALLEST, left // (2 * len(self._workers))))
 
     @property
     def broken(self) -> bool:

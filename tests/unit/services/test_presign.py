@@ -20,7 +20,7 @@ from holdfast.plan.record import mask
 from holdfast.plan.rules import Rules, Told
 from holdfast.seams import LedgerEntry
 from holdfast.services.presign import Presigner, Tally
-from holdfast.services.signing_processes import Orders, SigningProcesses
+from holdfast.services.signing_processes import LEAST, SMALLEST, Orders, SigningProcesses
 from holdfast.stores.answers import Answers
 from holdfast.stores.answers_filling import Filling
 from support.apart import apart
@@ -224,18 +224,43 @@ def test_a_ledger_that_cannot_be_read_changes_nothing(tmp_path: Path) -> None:
     assert said(store, 1) == before is not None
 
 
+def processes_for(store: Path) -> SigningProcesses:
+    return SigningProcesses(
+        Orders(
+            build=lambda: lambda _at: SIGNER,
+            opened=lambda: Filling(store, ca=CA.certificate),
+            rules=Rules(),
+            hash_algorithms=("sha1",),
+            clock=FakeClock(AT),
+        ),
+        count=3,
+    )
+
+
+def test_the_last_batches_are_small_and_none_is_tiny(tmp_path: Path) -> None:
+    """All processes end at about the same time, and commits stay few."""
+
+    def work() -> None:
+        processes = processes_for(tmp_path / "x")
+        for batch, rows in ((4000, 100_000), (100, 1000), (LEAST, 50), (4000, 1)):
+            processes.batch = batch
+            left, shares = rows, []
+            while left > 0:
+                shares.append(min(left, processes.share(left)))
+                left -= shares[-1]
+            assert sum(shares) == rows
+            assert max(shares) <= batch
+            assert shares == sorted(shares, reverse=True)
+            assert sum(shares[-3:]) <= max(3 * LEAST, 3 * batch // SMALLEST)
+            assert len(shares) <= rows // batch + 2 * SMALLEST + 6
+        processes.close()
+
+    apart(work)
+
+
 def test_signing_processes_end_when_who_gives_the_batches_ends(tmp_path: Path) -> None:
     def work() -> None:
-        processes = SigningProcesses(
-            Orders(
-                build=lambda: lambda _at: SIGNER,
-                opened=lambda: Filling(tmp_path / "x", ca=CA.certificate),
-                rules=Rules(),
-                hash_algorithms=("sha1",),
-                clock=FakeClock(AT),
-            ),
-            count=3,
-        )
+        processes = processes_for(tmp_path / "x")
         started = multiprocessing.active_children()
         assert len(started) == 3
         processes.close()
