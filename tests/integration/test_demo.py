@@ -13,6 +13,7 @@ import subprocess
 import time
 from pathlib import Path
 
+from support.cli import holdfast
 from support.processes import HOLDFAST, ran
 
 STEPS = 10
@@ -47,18 +48,18 @@ def test_json_tells_each_step_and_a_folder_keeps_what_was_made(tmp_path: Path) -
 def test_a_port_in_use_is_told(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         base = taken.getsockname()[1]
-        done = ran([*HOLDFAST, "demo", "--once", "--port-base", str(min(base, 65533))])
-    assert done.returncode == 2
-    assert b"port is in use" in done.stderr
-    assert b"hint: " in done.stderr
-    assert b"Traceback" not in done.stderr
+        done = holdfast("demo", "--once", "--port-base", min(base, 65533))
+    assert done.code == 2
+    assert "port is in use" in done.err
+    assert "hint: " in done.err
+    assert "Traceback" not in done.err
 
 
 def test_a_folder_in_use_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "mine").write_text("precious")
-    done = ran([*HOLDFAST, "demo", "--once", "--folder", str(tmp_path)])
-    assert done.returncode == 2
-    assert b"is not empty" in done.stderr
+    done = holdfast("demo", "--once", "--folder", tmp_path)
+    assert done.code == 2
+    assert "is not empty" in done.err
     assert (tmp_path / "mine").read_text() == "precious"
 
 
