@@ -7,12 +7,18 @@ the responder answers it, and `curl --cert-status` makes the CertID from the iss
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from holdfast.ocsp.findings import Finding
+from holdfast.ocsp.findings import Finding, finding
 from holdfast.ocsp.verify import OPENSSL_MOST_IN_TLS12
 from holdfast.pki.chain import find_issuer
+from holdfast.plan.client_reading import (
+    as_curl_does,
+    as_gnutls_does,
+    as_openssl_does,
+    codes_of,
+)
 from holdfast.plan.report import ClientReport, LeafReport, ResponderReport, StapleReport
 
 _CERTIFICATE = frozenset(
@@ -41,7 +47,6 @@ _USELESS = _FORGED | {
     "staple-unknown",
     "staple-error-response",
     "staple-signer-expired",
-    "staple-weak-signature",
 }
 _NO_AIA = frozenset({"chain-incomplete"})  # who does not fetch issuers by itself
 ISSUER_NOT_SENT = "issuer-not-sent"  # no finding: the chain is complete for everybody else
@@ -52,7 +57,7 @@ class Client:
     """`refuses`: the findings at which it ends. `proven`: at what a valid staple tells revoked.
     `empty`: at an empty staple. `most12`: the largest staple that it takes in TLS 1.2. `asks`: the
     findings at which it asks the responder itself, and ends when that does not answer either.
-    `tls13`: those at which it ends in TLS 1.3 alone."""
+    `tls13`: those at which it ends in TLS 1.3 alone. `reads`: what it finds in a staple."""
 
     name: str
     rule: str
@@ -63,6 +68,7 @@ class Client:
     asks: frozenset[str] = frozenset()
     tls13: frozenset[str] = frozenset()
     most12: int | None = None
+    reads: Callable[[StapleReport], frozenset[str]] = codes_of
 
 
 CLIENTS: tuple[Client, ...] = (
@@ -107,7 +113,11 @@ CLIENTS: tuple[Client, ...] = (
         name="curl --cert-status",
         rule="wants a good, current staple, and the issuer among what was sent",
         source="curl/curl lib/vtls/openssl.c, ossl_check_ocsp / verifystatus; our runs of 7.88",
-        refuses=_CERTIFICATE | _USELESS | _NO_AIA | {"staple-missing", "no-responder-url"},
+        refuses=_CERTIFICATE
+        | _USELESS
+        | _NO_AIA
+        | {"staple-missing", "staple-certid-sha256", "no-responder-url"},
+        reads=as_curl_does,
         most12=OPENSSL_MOST_IN_TLS12,
     ),
     Client(
@@ -121,9 +131,9 @@ CLIENTS: tuple[Client, ...] = (
         | {
             "staple-expired",
             "staple-signer-expired",
-            "staple-weak-signature",
             "must-staple-without-staple",
         },
+        reads=as_gnutls_does,
     ),
     Client(
         name="go",
@@ -147,6 +157,7 @@ CLIENTS: tuple[Client, ...] = (
         source="openssl/openssl ssl/statem/statem_clnt.c, tls_process_cert_status_body; apps/"
         "s_client.c, ocsp_resp_cb",
         refuses=(_CERTIFICATE - {"certificate-name-mismatch"}) | _NO_AIA | {"staple-malformed"},
+        reads=as_openssl_does,
         most12=OPENSSL_MOST_IN_TLS12,
     ),
 )
@@ -168,10 +179,14 @@ def clients(
     first = [staple for staple in staples if staple.position == 0]
     rows = []
     for client in CLIENTS:
-        # GnuTLS 3.7 reads the first single alone, later versions look for the right one
-        if client.name == "gnutls-cli" and any(map(_about_several, first)):
+        # GnuTLS 3.7 reads the first single alone, later versions look for the right one; it judges
+        # an intermediate's staple too, and finds its signer only where the root was sent
+        if client.name == "gnutls-cli" and (
+            len(first) < len(staples) or any(map(_about_several, first))
+        ):
             continue
-        hits = _hits(client, leaves, first, findings, responders)
+        told = _of_the_leaf(client, staples, findings)
+        hits = _hits(client, leaves, first, told, responders)
         if newest == "TLSv1.3":
             hits += [found.code for found in findings if found.code in client.tls13]
         elif client.most12 is not None and any(len(s.der) > client.most12 for s in first):
@@ -179,6 +194,17 @@ def clients(
         because = hits[0] if hits else None
         rows.append(ClientReport(client.name, not hits, because, client.rule, client.source))
     return tuple(rows)
+
+
+def _of_the_leaf(
+    client: Client, staples: Sequence[StapleReport], findings: Sequence[Finding]
+) -> list[Finding]:
+    """Those that `client` can know of: of all that is found in staples, what it reads itself."""
+    found = {code for staple in staples for code in codes_of(staple)}
+    read = {code for staple in staples if staple.position == 0 for code in client.reads(staple)}
+    told = [one for one in findings if one.code not in found - read or "empty" in one.facts]
+    codes = {one.code for one in told}
+    return [*told, *(finding(code) for code in sorted(read - codes))]
 
 
 def _hits(
