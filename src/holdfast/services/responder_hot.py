@@ -14,7 +14,7 @@ from holdfast.services.responder_live import Due, LiveReplies
 from holdfast.services.responder_mounts import Mount, Mounts
 from holdfast.services.responder_paths import PlainPaths, plain_request
 from holdfast.services.responder_refusals import Refusals
-from holdfast.services.responder_replies import cacheable, max_age_of
+from holdfast.services.responder_replies import headers, max_age_of, with_etag
 from holdfast.services.responder_tally import Tally
 
 KEPT_BYTES = 56 << 20  # of replies that are kept; 67,000 of those signed by P-256
@@ -153,7 +153,7 @@ class HotReplies:
         shrinks = next_update - epoch <= max_age
         if shrinks:
             max_age = max_age_of(next_update, epoch, max_age)
-        made = *cacheable(der, this_update, next_update, max_age), self._at[said]
+        made = headers(this_update, next_update, max_age), with_etag(der), self._at[said]
         if not self._full:
             self._keep(key, made, None if shrinks else next_update)
         return made
