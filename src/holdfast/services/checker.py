@@ -135,16 +135,6 @@ class Checker:
             tell=tell,
         )
 
-        async def recognised() -> None:
-            """Only a server that has something to mend is sent requests to tell it by."""
-            recognise = self._recognise
-            if recognise is None or found.seen.server is not None:
-                return
-            if not any(one.seen for one in found.seen.observations):
-                return
-            if any(one.severity > NOTE for one in made(found.seen).findings):
-                found.knows(await recognise(target, found.seen, servername, at))
-
         try:
             async with asyncio.timeout(None) as limit:
                 async with asyncio.TaskGroup() as group:
@@ -152,16 +142,19 @@ class Checker:
                     shaken = await self._observations(target, addresses, servername, looking, found)
                     limit.reschedule(asyncio.get_running_loop().time() + looking.asking)
                     found.complete()
-                    group.create_task(recognised())
                     await found.settled()
                     if looking.handshakes > 1:
                         await _once_more(shaken)
-                await recognised()
+                told = made(found.seen)
+                if self._recognise is not None and _to_mend(told):
+                    found.knows(await self._recognise(target, found.seen, servername, at))
+                    told = made(found.seen)
+                return told
         except TimeoutError:
             problem = f"responders, issuers and CRLs were not all had within {looking.asking:g} s"
             cut = Cut(problem, "see which answer slowly, or give a longer --timeout")
             found.seen = replace(found.seen, cuts=(*found.seen.cuts, cut))
-        return made(found.seen)
+            return made(found.seen)
 
     # -- handshakes -------------------------------------------------------------------------
 
@@ -217,6 +210,13 @@ class Checker:
             return ()
         saw()
         return shaking
+
+
+def _to_mend(told: Report) -> bool:
+    """Whether there is something to mend, in a server that spoke: only such a one is sent requests
+    to tell it by. Judging may be dear, so a good one is judged once."""
+    spoke = any(one.seen for one in told.handshakes)
+    return spoke and any(one.severity > NOTE for one in told.findings)
 
 
 async def _once_more(shaken: Sequence[Handshakes]) -> None:
