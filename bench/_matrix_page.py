@@ -139,7 +139,7 @@ HEAD = """\
 # Odd staples
 
 What monitors and clients make of staples that are wrong, or right in an unusual way. Each row is a
-staple sent by a real server to every tool in one run; `make bench-matrix` makes this page again.
+staple sent by a real server to every tool; `make bench-matrix` makes this page again.
 
 *Run of {date}, with {versions}; served by {servers}.*
 
@@ -152,7 +152,8 @@ case's definition, by each server that can send the staple, in TLS 1.2 and 1.3; 
 "Passes" counts bad staples that the tool lets through, "refuses" good ones that it finds fault with
 or says are not there; "exit 0" counts bad staples after which its exit code is 0, which is what a
 script sees. Clients such as curl and gnutls-cli are meant to connect, not to report; they stand
-here since people use them to test stapling.
+here since people use them to test stapling. A tool that looks at one address, or once, passes what
+is wrong with the other: that is counted too.
 
 | tool | right | passes bad | exit 0 at bad | refuses good | own errors |
 |---|---|---|---|---|---|
@@ -176,9 +177,10 @@ CELLS = """\
 
 ## Cell by cell
 
-*Truth* is what a careful client makes of the staple. A word with **!** is not the truth. The column
-*by* names the server that the other tools saw; holdfast was run on every server named behind its
-verdict.
+*Truth* is what a careful client makes of the staple. A word with **!** is not the truth; `-` is a
+cell that was not run (tools that take seconds are run in one version of TLS unless told otherwise).
+The column *by* names the server that the other tools saw; holdfast was run on every server named
+behind its verdict.
 
 """
 TAIL = """\
