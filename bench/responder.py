@@ -194,7 +194,11 @@ def _larger(folder: Path, options: argparse.Namespace) -> worlds.World:
         if store != folder:
             (folder / name).touch(mode=0o600 if name == "ca.key" else 0o644)
             (folder / name).write_bytes((store / name).read_bytes())
-    return worlds.make(folder, options.serials, store=store)
+    world = worlds.make(folder, options.serials, store=store)
+    with world.shelf.open("rb", buffering=0) as file:  # what is measured is no disk
+        while file.read(1 << 24):
+            pass
+    return world
 
 
 def _ways(folder: Path, name: str, questions: list[bytes]) -> tuple[Path, Path]:
