@@ -56,8 +56,8 @@ def adapter_of(stand: RelayStand, apache: Apache, *, pace: Pace = AT_ONCE) -> Ap
 
 
 def shown_soon(stand: RelayStand, apache: Apache, expected: bytes | None) -> bool:
-    """Whether it is shown within 2 s: after a start mod_md asks in the background."""
-    until = time.monotonic() + 2
+    """Whether it is shown within 10 s: after a start mod_md asks in the background."""
+    until = time.monotonic() + 10
     while time.monotonic() < until:
         if stand.shown(apache.port) == expected:
             return True
