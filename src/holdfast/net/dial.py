@@ -74,6 +74,8 @@ class AddressPolicy:
                 address = ipaddress.ip_address(address)
             except ValueError:
                 return "not an IP address"
+        if isinstance(address, ipaddress.IPv6Address):
+            address = ipaddress.IPv6Address(int(address))  # a zone makes no other address of it
         for each in _unwrapped(address):
             if (reason := self._refuses(each)) is not None:
                 return reason

@@ -3,15 +3,16 @@
 Laws: the address policy is asked at every hop (K25); a total deadline ends a slow drip; at most
 `max_bytes` of a body are read; at most three redirects, never from https to http; no cookies, no
 decompression, no environment unless asked. Any HTTP status is an answer; everything else is
-`Unavailable` with a stable failure class. No retries: those are the planner's.
+`Unavailable` with a stable failure class. No retries, which are the planner's, but of what a kept
+connection's end has spoiled.
 """
 
 from __future__ import annotations
 
 import asyncio
 import ipaddress
+import socket
 from collections.abc import Iterable
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from holdfast.errors import Unavailable
@@ -145,16 +146,21 @@ class Http:
         proxy = self._proxy_for(target)
         self._screen_literal(target)
         request = _request(method, target, proxy, body, headers)
+        fresh = False
         while True:
             watch.next_hop()
             try:
-                return await self._exchange(
-                    request, target, proxy=proxy, watch=watch, redirects=redirects
+                answer = await self._exchange(
+                    request, target, proxy=proxy, watch=watch, redirects=redirects, fresh=fresh
                 )
+                if answer.status != 408 or not watch.reused:  # 408: too idle (RFC 9110 15.5.9)
+                    return answer
             except Unavailable as error:
-                # A kept connection that the server has closed meanwhile tells nothing about it.
-                if not (watch.reused and error.failure == "reset"):
+                # A kept connection that the server has closed meanwhile tells nothing about it,
+                # nor does what was left over in it.
+                if not (watch.reused and error.failure in ("reset", "not-http")):
                     raise
+            fresh = True
 
     async def _exchange(
         self,
@@ -164,8 +170,11 @@ class Http:
         proxy: Url | None,
         watch: Stopwatch,
         redirects: tuple[str, ...],
+        fresh: bool,
     ) -> HttpAnswer:
-        async with self._pool.line(target, proxy, watch=watch, timeout=self._timeout) as line:
+        async with self._pool.line(
+            target, proxy, watch=watch, timeout=self._timeout, fresh=fresh
+        ) as line:
             said = await line.exchange(
                 request, url=str(target), watch=watch, max_bytes=self._max_bytes
             )
@@ -187,13 +196,20 @@ class Http:
         return environment_proxy(target.scheme, target.host)
 
     def _screen_literal(self, target: Url) -> None:
-        """Also of what a proxy is asked for."""
-        host = target.host
-        with suppress(ValueError):
+        """Also of what a proxy is asked for, and as resolvers read it: 127.1, 0x7f000001."""
+        host = target.host.rstrip(".")
+        try:
             ipaddress.ip_address(host)
-            reason = self._policy.refuses(host)
-            if reason is not None:
-                raise Unavailable(f"{host}: not dialled, it is {reason}", failure="address-refused")
+        except ValueError:
+            try:
+                host = socket.inet_ntoa(socket.inet_aton(host))
+            except OSError:
+                return  # a name
+        reason = self._policy.refuses(host)
+        if reason is not None:
+            raise Unavailable(
+                f"{target.host}: not dialled, it is {reason}", failure="address-refused"
+            )
 
 
 def _request(
@@ -204,6 +220,9 @@ def _request(
     headers: tuple[tuple[str, str], ...],
 ) -> bytes:
     """The whole request; a proxy is asked for http by the absolute form (RFC 9112 3.2.2)."""
+    for name, value in headers:  # an ETag, for one, is what a server has said
+        if not all(character == "\t" or " " <= character <= "\xff" for character in value):
+            raise Unavailable(f"{target}: {name} {value!r} cannot be sent", failure="bad-url")
     through = proxy if proxy is not None and target.scheme == "http" else None
     lines = [
         f"{method} {target.target if through is None else target} HTTP/1.1",

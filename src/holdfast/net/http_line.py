@@ -1,13 +1,14 @@
 """One connection of the HTTP client: a request out, its reply in, and again while both sides agree.
 
-Laws: head and body are bounded; whatever the server does ends in a `Said` or in `Unavailable` with
-a class; nothing is decompressed. The parser is llhttp, as lenient as browsers are about line ends.
-A deadline is the caller's: who gives up calls `abort`. RFC 9112.
+Laws: head, body and what frames it are bounded; whatever the server does ends in a `Said` or in
+`Unavailable` with a class; nothing is decompressed. The parser is llhttp, as lenient as browsers
+are about line ends. A deadline is the caller's: who gives up calls `abort`. RFC 9112.
 """
 
 from __future__ import annotations
 
 import asyncio
+import select
 from dataclasses import dataclass
 from typing import cast
 
@@ -18,7 +19,9 @@ from holdfast.net.tcp_info import waited_here
 from holdfast.net.timeline import Stopwatch
 
 MAX_HEAD = 64 * 1024  # bytes of a status line and headers; real ones are under 4 KiB
+PER_BYTE = 8  # bytes of framing for each of a body, besides MAX_HEAD: chunks of one need 5
 LONG_HEAD = f"does not speak HTTP: a head of more than {MAX_HEAD} bytes"
+LONG_FRAMING = f"does not speak HTTP: more than {MAX_HEAD} bytes that frame no body"
 NO_BODY = (204, 304)  # RFC 9112 6.3
 
 
@@ -41,6 +44,7 @@ class Line(asyncio.Protocol):
         self.transport: asyncio.Transport = cast(asyncio.Transport, None)
         self._waiting: asyncio.Future[Said] | None = None
         self._lost = False
+        self._unasked = False  # the server spoke out of turn
 
     async def exchange(
         self, request: bytes, *, url: str, watch: Stopwatch, max_bytes: int, tunnel: bool = False
@@ -50,9 +54,12 @@ class Line(asyncio.Protocol):
         self.reusable = False
         self._url, self._watch, self._most, self._tunnel = url, watch, max_bytes, tunnel
         self._begin()
-        waiting = self._waiting = asyncio.get_running_loop().create_future()
+        if self._unasked:
+            self.abort()
+            raise Unavailable(f"{url}: does not speak HTTP: it speaks unasked", failure="not-http")
         if self._lost:
             raise self._reset(None)
+        waiting = self._waiting = asyncio.get_running_loop().create_future()
         self.transport.write(request)
         watch.mark("send")
         try:
@@ -63,6 +70,15 @@ class Line(asyncio.Protocol):
             raise
         finally:
             self._waiting = None
+
+    def quiet(self) -> bool:
+        """Whether another exchange may begin: the system holds nothing unread, not even an end,
+        which would be taken for the next reply."""
+        if not self.reusable or self.transport.is_closing():
+            return False
+        look = select.poll()
+        look.register(self.transport.get_extra_info("socket").fileno(), select.POLLIN)
+        return not look.poll(0)
 
     def abort(self) -> None:
         self.reusable = False
@@ -75,10 +91,10 @@ class Line(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         if self._waiting is None or self._waiting.done():
-            self.abort()  # nobody asked
+            self._unasked = True
+            self.abort()
             return
-        if not self._headed:
-            self._head += len(data)
+        self._framing += len(data)
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
@@ -86,8 +102,8 @@ class Line(asyncio.Protocol):
         except httptools.HttpParserError as error:
             self.reusable = False  # the reply may be whole, and this what follows it
             self._fail("not-http", f"does not speak HTTP: {error}")
-        if not self._headed and self._head > MAX_HEAD:
-            self._fail("not-http", LONG_HEAD)
+        if self._framing > MAX_HEAD:
+            self._fail("not-http", LONG_FRAMING if self._headed else LONG_HEAD)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._lost, self.reusable = True, False
@@ -107,6 +123,8 @@ class Line(asyncio.Protocol):
             self.reusable = False  # a reply that nobody asked for
 
     def on_header(self, name: bytes, value: bytes) -> None:
+        if self._headed:
+            return  # a trailer is no header (RFC 9110 6.5.1)
         key, text = name.decode("latin-1"), value.decode("latin-1").strip()
         self._headers.append((key, text))
         self._fields += len(name) + len(value)
@@ -134,6 +152,7 @@ class Line(asyncio.Protocol):
 
     def on_body(self, data: bytes) -> None:
         self._body += data
+        self._framing = max(0, self._framing - (1 + PER_BYTE) * len(data))
         if len(self._body) > self._most:
             self._oversized()
 
@@ -155,8 +174,9 @@ class Line(asyncio.Protocol):
             lenient_optional_cr_before_lf=True,
             lenient_spaces_after_chunk_size=True,
         )
-        self._head, self._headed, self._status = 0, False, 0
+        self._headed, self._status = False, 0
         self._fields = 0
+        self._framing = 0  # bytes that are no body, less what the body has made up for
         self._headers: list[tuple[str, str]] = []
         self._body = bytearray()
         self._until_end = True  # a body without a length ends with the connection

@@ -31,6 +31,7 @@ AT_ONCE = 16  # connections to one origin
 MOST = 100  # connections in use, to all of them
 FORGOTTEN = 64  # origins that are remembered without use
 KEPT = 15.0  # seconds that a connection without an exchange is kept
+IDLE = 100  # such connections, to all origins; the oldest makes room
 HEAD = 8 * 1024  # bytes of a proxy's reply to CONNECT that may have a body
 
 Origin = tuple[str, str, int, str]  # scheme, host, port, proxy
@@ -41,7 +42,7 @@ class _Site:
     """One origin's turns, and its connections that wait for an exchange."""
 
     turn: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(AT_ONCE))
-    idle: list[tuple[Line, asyncio.TimerHandle]] = field(default_factory=list)
+    idle: list[Line] = field(default_factory=list)
     users: int = 0
 
 
@@ -51,28 +52,33 @@ class Pool:
     def __init__(self, *, policy: AddressPolicy, tls: ssl.SSLContext | None, agent: str) -> None:
         self._policy, self._tls, self._agent = policy, tls, agent
         self._sites: dict[Origin, _Site] = {}
+        self._idle: dict[Line, tuple[_Site, asyncio.TimerHandle]] = {}  # the oldest first
         self._all = asyncio.Semaphore(MOST)
         self._closed = False
 
     def close(self) -> None:
         """End the connections that wait; those in use end with their exchange."""
         self._closed = True
-        for site in self._sites.values():
-            for line, timer in site.idle:
-                timer.cancel()
-                line.abort()
+        for line in list(self._idle):
+            self._end(line)
         self._sites.clear()
 
     @asynccontextmanager
     async def line(
-        self, target: Url, proxy: Url | None, *, watch: Stopwatch, timeout: float
+        self,
+        target: Url,
+        proxy: Url | None,
+        *,
+        watch: Stopwatch,
+        timeout: float,
+        fresh: bool = False,
     ) -> AsyncIterator[Line]:
-        """A connection to ask `target` by; kept when it may be.
+        """A connection to ask `target` by, no kept one when `fresh`; kept when it may be.
 
         `timeout` bounds dialling. Raises `Unavailable`, of class proxy for what is the proxy's.
         """
         async with self._site(_origin(target, proxy), watch) as site:
-            line = _kept(site)
+            line = None if fresh else self._kept(site)
             watch.reused = line is not None
             if line is None:
                 line = await self._dialled(target, proxy, watch=watch, timeout=timeout)
@@ -82,8 +88,7 @@ class Pool:
                 line.abort()
                 raise
             if line.reusable and not self._closed:
-                timer = asyncio.get_running_loop().call_later(KEPT, _expire, site, line)
-                site.idle.append((line, timer))
+                self._keep(site, line)
             else:
                 line.transport.close()
 
@@ -113,6 +118,33 @@ class Pool:
         for origin in [o for o, site in self._sites.items() if not site.users and not site.idle]:
             del self._sites[origin]
 
+    # -- kept connections -------------------------------------------------------------------
+
+    def _keep(self, site: _Site, line: Line) -> None:
+        timer = asyncio.get_running_loop().call_later(KEPT, self._end, line)
+        site.idle.append(line)
+        self._idle[line] = site, timer
+        if len(self._idle) > IDLE:
+            self._end(next(iter(self._idle)))
+
+    def _kept(self, site: _Site) -> Line | None:
+        while site.idle:
+            line = site.idle[-1]
+            if line.quiet():
+                self._take(line)
+                return line
+            self._end(line)
+        return None
+
+    def _take(self, line: Line) -> None:
+        site, timer = self._idle.pop(line)
+        timer.cancel()
+        site.idle.remove(line)
+
+    def _end(self, line: Line) -> None:
+        self._take(line)
+        line.abort()
+
     # -- dialling ---------------------------------------------------------------------------
 
     async def _dialled(
@@ -120,8 +152,8 @@ class Pool:
     ) -> Line:
         where = proxy or target
         policy = self._policy if proxy is None else OPERATOR
-        addresses = await _addresses(where, policy, watch=watch, timeout=timeout)
         try:
+            addresses = await _addresses(where, policy, watch=watch, timeout=timeout)
             dialled = await dial.connect(
                 where.host, where.port, policy=policy, timeout=timeout, addresses=addresses
             )
@@ -163,9 +195,12 @@ class Pool:
         head = [f"CONNECT {authority} HTTP/1.1", f"Host: {authority}", f"User-Agent: {self._agent}"]
         head += proxy_fields(proxy)
         request = "\r\n".join([*head, "", ""]).encode("latin-1")
-        said = await line.exchange(
-            request, url=str(target), watch=Stopwatch(), max_bytes=HEAD, tunnel=True
-        )
+        try:
+            said = await line.exchange(
+                request, url=str(target), watch=Stopwatch(), max_bytes=HEAD, tunnel=True
+            )
+        except Unavailable as error:
+            raise _through(target, error.message.partition(": ")[2]) from error
         if said.status // 100 != 2:
             line.abort()
             raise _through(target, f"it answers CONNECT with status {said.status}")
@@ -185,21 +220,6 @@ class Pool:
         return self._tls
 
 
-def _kept(site: _Site) -> Line | None:
-    while site.idle:
-        line, timer = site.idle.pop()
-        timer.cancel()
-        if line.reusable:
-            return line
-        line.abort()
-    return None
-
-
-def _expire(site: _Site, line: Line) -> None:
-    site.idle[:] = [one for one in site.idle if one[0] is not line]
-    line.abort()
-
-
 def proxy_fields(proxy: Url) -> list[str]:
     """What tells the proxy who asks (RFC 7617)."""
     if not proxy.user and not proxy.password:
@@ -211,8 +231,8 @@ def proxy_fields(proxy: Url) -> list[str]:
 
 
 def _origin(target: Url, proxy: Url | None) -> Origin:
-    if proxy is not None and target.scheme == "http":
-        return ("http", "", 0, str(proxy))  # the proxy takes requests for any host
+    """Also through a proxy it is the target's: who hangs holds up no other's turns, and who says
+    more than was asked spoils no other's connection."""
     return (target.scheme, target.host, target.port, "" if proxy is None else str(proxy))
 
 

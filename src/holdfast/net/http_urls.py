@@ -5,12 +5,15 @@ Law: a URL is sent as it stands, nothing requoted or normalised, or not at all.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from urllib.parse import unquote, urljoin, urlsplit
 
 from holdfast.errors import OperatorError, Unavailable
 from holdfast.net.http_answer import HttpAnswer
 
+MAX_URL = 8192  # characters; servers take no more in a request line
+_HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:[0-9]*)?")  # no zone: RFC 6874
 DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
@@ -58,7 +61,8 @@ def proxy_url(url: str) -> Url:
 
 
 def checked_url(url: str, *, userinfo: bool = False) -> Url:
-    """`url` as it stands, nothing requoted; `Unavailable` (bad-url) when it is no http(s) URL."""
+    """`url` as it stands, nothing requoted; `Unavailable` (bad-url) when it is no http(s) URL.
+    `userinfo` may be in it, and is in no message."""
     problem = ""
     try:
         parts = urlsplit(url)
@@ -70,8 +74,12 @@ def checked_url(url: str, *, userinfo: bool = False) -> Url:
             problem = "port 0"
         elif not userinfo and (parts.username is not None or parts.password is not None):
             problem = "a user name in it"
+        elif len(url) > MAX_URL:
+            problem = f"longer than {MAX_URL} characters"
         elif not all("!" <= character <= "~" for character in url):
             problem = "characters that must be percent-encoded"
+        elif not _HOST.fullmatch(parts.netloc.rpartition("@")[2]):
+            problem = "a host name with characters that none has"
         elif parts.hostname.isdecimal():
             problem = "a number for a host"  # the system's resolver would take it for an address
         else:
@@ -88,8 +96,10 @@ def checked_url(url: str, *, userinfo: bool = False) -> Url:
                 password=unquote(parts.password or ""),
             )
     except ValueError as error:
-        problem = str(error)
-    raise Unavailable(f"{url!r}: {problem}", failure="bad-url")
+        # what urllib says of a port may be the half of a password that has a slash
+        problem = "the host or port is wrong" if userinfo else str(error)
+    shown = re.sub(r"^([^/]*//)?.*@", r"\1***@", url, flags=re.DOTALL) if userinfo else url
+    raise Unavailable(f"{shown[:MAX_URL]!r}: {problem[:MAX_URL]}", failure="bad-url")
 
 
 def redirect_target(method: str, answer: HttpAnswer) -> str | None:

@@ -33,6 +33,7 @@ TABLE = [
     ("fe80::1%lo", "a link-local address", "a link-local address"),
     ("169.254.169.254", "a cloud metadata address", "a cloud metadata address"),
     ("fd00:ec2::254", "a cloud metadata address", "a cloud metadata address"),
+    ("fd00:ec2::254%1", "a cloud metadata address", "a cloud metadata address"),
     ("100.100.100.200", "a cloud metadata address", "a cloud metadata address"),
     ("224.0.0.1", "a multicast address", "a multicast address"),
     ("ff02::1", "a multicast address", "a multicast address"),
