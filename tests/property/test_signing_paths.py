@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
+from hashlib import sha256
 from random import Random
 
 import pytest
@@ -142,12 +143,13 @@ def by_the_book(data: bytes, rules: Rules, ledger: Rows, clock: FakeClock) -> An
     )
 
 
-def octets_of(right: Answer) -> tuple[bytes, int, int, str, bool]:
+def octets_of(right: Answer) -> Signed:
     assert right.this_update is not None
     assert right.next_update is not None
     begins, ends = (int(time.timestamp()) for time in (right.this_update, right.next_update))
     (single,) = right.singles
-    return right.der, begins, ends, single.certificate_status.text, right.nonced
+    digest = sha256(right.der).hexdigest()
+    return right.der, begins, ends, single.certificate_status.text, right.nonced, digest
 
 
 @pytest.mark.parametrize("keep", [0, 100])

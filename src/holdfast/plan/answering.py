@@ -81,9 +81,10 @@ class Answer(NamedTuple):
     requestor: str = ""
 
 
-Signed = tuple[bytes, int, int, str, bool]
+Signed = tuple[bytes, int, int, str, bool, str]
 """An answer about one certificate in octets, its thisUpdate and nextUpdate as epoch seconds, the
-certificate_status that it tells, and whether it is nonced."""
+certificate_status that it tells, whether it is nonced, and its SHA-256 in hex, which the audit and
+the ETag have in common."""
 
 
 class Detail(NamedTuple):

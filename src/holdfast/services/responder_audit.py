@@ -57,18 +57,17 @@ class Audit:
         self._tally.count(SIGNATURES, len(made))
         if self._lines is None or not made:
             return
-        _, begins, ends, _, _ = made[0][1]
+        _, begins, ends, *_ = made[0][1]
         who = {"ca": self._ca, "signer": f"{signer.certificate.serial:x}"}
         start = _encode({"at": _instant(at), "kind": "answer", **who})[:-1] + ',"singles":[["'
         this_update, next_update = (datetime.fromtimestamp(time, UTC) for time in (begins, ends))
         times = {"this_update": _instant(this_update), "next_update": _instant(next_update)}
         middle = '"]],' + _encode(times)[1:-1] + ',"nonce":'
-        sha256 = hashlib.sha256
         self._write(
             *(
                 f'{start}{serial:x}","{said}{middle}{"true" if nonced else "false"}'
-                f',"sha256":"{sha256(der).hexdigest()}"}}'.encode()
-                for serial, (der, _, _, said, nonced) in made
+                f',"sha256":"{digest}"}}'.encode()
+                for serial, (_, _, _, said, nonced, digest) in made
             )
         )
 

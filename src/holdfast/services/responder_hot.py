@@ -8,6 +8,7 @@ kept is bounded in bytes. What is not plain is None: the general way reads it. R
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Sequence
+from hashlib import sha256
 
 from holdfast.ocsp.http import MAX_GET_URL
 from holdfast.services.responder_live import Due, LiveReplies
@@ -153,7 +154,8 @@ class HotReplies:
         shrinks = next_update - epoch <= max_age
         if shrinks:
             max_age = max_age_of(next_update, epoch, max_age)
-        made = headers(this_update, next_update, max_age), with_etag(der), self._at[said]
+        shared = headers(this_update, next_update, max_age)
+        made = shared, with_etag(der, sha256(der).hexdigest()), self._at[said]
         if not self._full:
             self._keep(key, made, None if shrinks else next_update)
         return made

@@ -53,7 +53,7 @@ class LiveReplies:
                 if made is None:
                     replies[place] = self._other(due[place], epoch)
                     continue
-                der, begins, ends, said, nonced = made
+                der, begins, ends, said, nonced, digest = made
                 counted[said] = counted.get(said, 0) + 1
                 method = due[place][2]
                 counted[method] = counted.get(method, 0) + 1
@@ -63,7 +63,7 @@ class LiveReplies:
                 if times != (begins, ends):
                     times = begins, ends
                     shared = headers(begins, ends, max_age_of(ends, epoch, self._max_age))
-                replies[place] = shared + with_etag(der)
+                replies[place] = shared + with_etag(der, digest)
             self._count(counted)
         return replies
 

@@ -37,12 +37,13 @@ def max_age_of(next_update: int, at: int, most: int) -> int:
 def cacheable(der: bytes, this_update: int, next_update: int, max_age: int) -> tuple[bytes, bytes]:
     """What follows the Date of a 200: the headers that many answers share, then the others and the
     body. Times are epoch seconds."""
-    return headers(this_update, next_update, max_age), with_etag(der)
+    shared = headers(this_update, next_update, max_age)
+    return shared, with_etag(der, hashlib.sha256(der).hexdigest())
 
 
-def with_etag(der: bytes) -> bytes:
-    """The second part of these."""
-    return _KEPT % (hashlib.sha256(der).hexdigest().encode(), len(der), der)
+def with_etag(der: bytes, digest: str) -> bytes:
+    """The second part of these; `digest` is the SHA-256 of `der` in hex."""
+    return _KEPT % (digest.encode(), len(der), der)
 
 
 def uncacheable(der: bytes) -> bytes:

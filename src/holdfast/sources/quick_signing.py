@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from typing import NamedTuple
 
 from holdfast.ocsp.certid import CertID
@@ -160,12 +161,13 @@ class QuickSigning:
         make = signer.make
         signatures = [make(one[1]) for one in work]
         for (place, tbs, template, said, nonced), signature in zip(work, signatures, strict=True):
-            given[place] = template.wrapped(tbs, signature), begins, ends, said, nonced
+            der = template.wrapped(tbs, signature)
+            given[place] = der, begins, ends, said, nonced, sha256(der).hexdigest()
         return given
 
     def told(self, plain: Plain, entry: LedgerEntry, signed: Signed, at: datetime) -> Answer:
         """`signed`, which `sign` made of these at `at`, with all that it tells."""
-        der, begins, ends, _, nonced = signed
+        der, begins, ends, _, nonced, _ = signed
         this_update, next_update = self._window
         if (begins, ends) != (self._begins, self._ends):  # of another second
             this_update = datetime.fromtimestamp(begins, UTC)

@@ -202,7 +202,8 @@ def test_r36_lines_of_several_are_those_of_each(
         Audit('"One" é\\', tally=a_tally(), lines=LineFile(str(tmp_path / name))) for name in "ab"
     )
     alone(given, signer)
-    signed = given.der, begins, ends, "good", nonce is not None
+    digest = hashlib.sha256(given.der).hexdigest()
+    signed = given.der, begins, ends, "good", nonce is not None, digest
     together.several([(serial, signed), (serial, signed)], signer, AT)
     together.several([], signer, AT)
     line = (tmp_path / "a").read_bytes()
@@ -214,6 +215,6 @@ def test_each_of_several_lines_that_could_not_be_kept_is_counted() -> None:
     _, signer = an_answer()
     tally = a_tally()
     audit = Audit("One", tally=tally, lines=Full())
-    audit.several([(1, (b"", 0, 9, "good", False))] * 3, signer, AT)
+    audit.several([(1, (b"", 0, 9, "good", False, ""))] * 3, signer, AT)
     assert tally.read() == {"signatures": 3, "audit_failures": 3}
     assert "no space" in audit.failing

@@ -4,6 +4,7 @@ in time (R21 to R25, R32)."""
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from base64 import b64encode
 from collections.abc import Sequence
 from datetime import timedelta
@@ -61,7 +62,8 @@ class InOctets(Live):
         if given is None or given.this_update is None or given.next_update is None:
             return [None] * len(several)
         begins, ends = (int(time.timestamp()) for time in (given.this_update, given.next_update))
-        return [(given.der, begins, ends, "good", given.nonced)] * len(several)
+        digest = hashlib.sha256(given.der).hexdigest()
+        return [(given.der, begins, ends, "good", given.nonced, digest)] * len(several)
 
 
 class Shelf:
