@@ -38,6 +38,9 @@ class Line(asyncio.Protocol):
     """One exchange at a time; `reusable` says whether another may follow. `address` is the peer's,
     for messages and answers."""
 
+    _body: bytearray
+    _framing: int
+
     def __init__(self, address: str) -> None:
         self.address = address
         self.reusable = False
