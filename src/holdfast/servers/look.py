@@ -16,6 +16,7 @@ from holdfast.tls.observation import Observation
 
 LOOK_EVERY = 0.05  # seconds
 ONE_LOOK = 5.0  # seconds for one handshake
+AWAY = 4  # looks at nobody, after which a server is not reached
 
 
 class Look:
@@ -38,11 +39,18 @@ class Look:
             return
         wanted = None if change.staple is None else change.staple.der
         ends = time.monotonic() + within
+        away = 0  # looks in a row that saw nobody: a daemon that restarts drops connections
         while True:
             seen = await self._seen(subject)
-            if seen is None or seen.leaf != subject.leaf.der or seen.staple == wanted:
+            if seen is None:
+                away += 1
+            elif seen.leaf != subject.leaf.der or seen.staple == wanted:
                 return
-            if time.monotonic() >= ends:
+            else:
+                away = 0
+            if away >= AWAY or (seen is None and time.monotonic() >= ends):
+                return
+            if seen is not None and time.monotonic() >= ends:
                 break
             await asyncio.sleep(LOOK_EVERY)
         shows = "shows another staple" if wanted is not None else "still shows a staple"
