@@ -6,7 +6,7 @@ TESTS ?= tests
 DEMO ?=
 export HOLDFAST_BENCH_PEERS ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/holdfast-bench-peers
 # Tests wait for servers a third of their time: three fill two cores.
-WORKERS ?= 3
+WORKERS ?= 2
 PYTEST = $(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal
 
 # Hundreds of tests start holdfast as a process: without this each would compile all of it anew.

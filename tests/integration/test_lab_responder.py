@@ -219,7 +219,7 @@ def test_window_and_age_and_delay() -> None:
             age = datetime.now(UTC) - single.this_update
             assert timedelta(minutes=4) <= age < timedelta(minutes=4, seconds=5)
             assert exchange.timeline.first_byte is not None
-            assert exchange.timeline.first_byte >= 50
+            assert exchange.timeline.first_byte >= 49  # less what we were late ourselves
 
     run(main())
 

@@ -90,9 +90,15 @@ class PostgreSQL:
         """End the server at once, by SIGKILL as a crash would."""
         if self.child is None:
             return
+        pid = self.child.pid
+        backends = Path(f"/proc/{pid}/task/{pid}/children").read_text("ascii").split()
         self.child.send_signal(number)
         self.child.wait(timeout=20)
         self.child = None
+        ends = time.monotonic() + 20  # a backend may answer once more before it sees that
+        while any(_lives(one) for one in backends):
+            assert time.monotonic() < ends, backends
+            time.sleep(0.01)
 
     def url(self, database: str) -> str:
         return f"postgresql://{USER}@127.0.0.1:{self.port}/{database}"
@@ -109,3 +115,11 @@ class PostgreSQL:
         with psycopg.connect(url, autocommit=True) as connection:
             for statement in statements:
                 connection.execute(statement)
+
+
+def _lives(pid: str) -> bool:
+    """False for one that only waits to be reaped, too."""
+    try:
+        return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text("ascii", "replace")
+    except OSError:
+        return False
