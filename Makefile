@@ -5,7 +5,7 @@ BIN := .venv/bin
 TESTS ?= tests
 DEMO ?=
 export HOLDFAST_BENCH_PEERS ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/holdfast-bench-peers
-# Tests wait for servers a third of their time: three fill two cores.
+# A third would save a minute of seven, and starve real servers of time on two cores.
 WORKERS ?= 2
 PYTEST = $(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal
 
