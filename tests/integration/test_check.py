@@ -5,7 +5,6 @@ The codes, the verdicts, the JSON and the exit codes are a contract.
 
 from __future__ import annotations
 
-import socket
 from datetime import timedelta
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from holdfast.ocsp.statuses import UNKNOWN, Revoked
 from holdfast.pki.issue import Issued
 from support.answers import a_staple, an_answer
 from support.check_world import CA, Web, codes, looked
+from support.ports import free_port
 from support.tls_peers import gnutls_serv
 from support.tls_world import NOW, Loop, a_proxy, a_site
 
@@ -229,9 +229,7 @@ def test_the_responder_is_asked_now_and_its_trouble_told(
 
 
 def test_a_responder_that_is_not_there(loop: Loop, roots: Path) -> None:
-    gone = socket.create_server(("127.0.0.1", 0))
-    url = f"http://127.0.0.1:{gone.getsockname()[1]}/"
-    gone.close()
+    url = f"http://127.0.0.1:{free_port()}/"
     site = a_site(CA, responder_urls=[url])
     with a_proxy(site, loop=loop) as stand:
         stand.deliver(a_staple(CA, site, at=NOW))

@@ -13,14 +13,13 @@ import pytest
 from support.answers import a_staple, an_answer
 from support.check_world import CA, check, codes, looked
 from support.cli import holdfast
+from support.ports import free_port
 from support.tls_peers import gnutls_serv, openssl_server, plain_server, relay
 from support.tls_world import NOW, Loop, a_proxy, a_site
 
 
 def test_unreachable_is_exit_3_and_one_bad_target_beats_it(loop: Loop, roots: Path) -> None:
-    gone = socket.create_server(("127.0.0.1", 0))
-    port = gone.getsockname()[1]
-    gone.close()
+    port = free_port()
     outcome = check(port, roots, "--json")
     report = outcome.json["reports"][0]
     assert (outcome.code, report["verdict"]) == (3, "unreachable")

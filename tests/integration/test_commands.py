@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -24,6 +23,7 @@ from holdfast.pki.extras import Extra
 from support.cli import holdfast
 from support.files_server import serving
 from support.pki import AT, a_root, a_server, an_intermediate, private, written
+from support.ports import free_port
 from support.processes import HOLDFAST, first_json, ran, running
 from support.tls_peers import program
 
@@ -260,9 +260,7 @@ def test_urls_of_a_file_and_of_a_live_server(world: World) -> None:
 
 
 def test_urls_of_what_does_not_answer() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    assert holdfast("urls", f"127.0.0.1:{port}").code == 3
+    assert holdfast("urls", f"127.0.0.1:{free_port()}").code == 3
 
 
 # -- fetch ------------------------------------------------------------------------------------

@@ -17,8 +17,9 @@ import pytest
 
 from holdfast.ocsp.certid import CertID
 from support.cli import holdfast
-from support.keep_world import BEGIN, TWO, World, a_world, free_port, soon
+from support.keep_world import BEGIN, TWO, World, a_world, soon
 from support.pki import a_server
+from support.ports import free_port
 from support.processes import HOLDFAST, ran, running
 
 

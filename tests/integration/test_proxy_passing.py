@@ -20,7 +20,7 @@ from holdfast.errors import HoldfastError
 from holdfast.net.proxy_protocol import Ends, Version, write_header
 from holdfast.services.proxy import Deadlines, Limits, Passing
 from support.plain_upstream import Upstream
-from support.servers.haproxy import free_port
+from support.ports import free_port
 from support.servers.process import Process
 from support.servers.shift import Shift
 from support.tls_caller import Caller

@@ -18,9 +18,10 @@ from holdfast.ocsp.certid import Subject
 from holdfast.ocsp.response import Response
 from holdfast.ocsp.verify import examine
 from support.cli import holdfast
-from support.keep_world import free_port, soon
+from support.keep_world import soon
 from support.notified import Ear, heard
 from support.pki import a_signer, private
+from support.ports import free_port
 from support.processes import HOLDFAST, ran
 from support.responder_service import BEGIN, NAMES, Service, a_service, got, metrics
 
@@ -315,10 +316,7 @@ def test_on_sockets_that_systemd_gave(service: Service) -> None:
     member = service.members["one"]
     service.write(member.table, workers=2)
     ear = Ear(service.folder / "notify")
-    with socket.socket() as one, socket.socket() as two:
-        for free in (one, two):
-            free.bind(("127.0.0.1", 0))
-        ocsp, status = one.getsockname()[1], two.getsockname()[1]
+    ocsp, status = free_port(), free_port()
     activate = ["systemd-socket-activate", "-l", f"127.0.0.1:{ocsp}", "-l", f"127.0.0.1:{status}"]
     activate += ["--fdname=ocsp:status", "-E", "NOTIFY_SOCKET"]
     command = [*activate, *HOLDFAST, "responder", "-c", service.settings]

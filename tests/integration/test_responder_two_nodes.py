@@ -16,7 +16,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from support.keep_world import free_port, soon
+from support.keep_world import soon
+from support.ports import free_port
 from support.postgres import PostgreSQL
 from support.processes import HOLDFAST, ran, running
 from support.responder_service import got

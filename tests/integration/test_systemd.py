@@ -23,8 +23,9 @@ import pytest
 
 from holdfast.cli.group import holdfast as commands
 from support.cli import holdfast
-from support.keep_world import TWO, World, a_world, free_port, soon
+from support.keep_world import TWO, World, a_world, soon
 from support.notified import Ear, heard
+from support.ports import free_port
 from support.processes import HOLDFAST, ran
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,16 +17,11 @@ from holdfast.seams import LedgerEntry
 from holdfast.stores.index_txt import write_index
 from support.cli import holdfast
 from support.pki import a_root, a_server, private, written
+from support.ports import free_port
 from support.processes import HOLDFAST, Running, ran, running
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 BEGIN = NOW - timedelta(days=1)
-
-
-def free_port() -> int:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return int(taken.getsockname()[1])
 
 
 @dataclass

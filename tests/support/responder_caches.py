@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from support.servers.haproxy import free_port
+from support.ports import free_port
 from support.servers.nginx import NGINX, PATHS
 from support.servers.process import Process
 from support.servers.shift import Shift

@@ -13,6 +13,7 @@ from typing import Any
 
 from holdfast.pki.issue import Issued
 from support.pki import written
+from support.ports import free_port
 
 
 @contextlib.contextmanager
@@ -42,8 +43,7 @@ def openssl_server(site: Issued, folder: Path, staple: bytes, *more: str) -> Ite
 @contextlib.contextmanager
 def program(words: list[Any], place: Callable[[int], list[str]]) -> Iterator[int]:
     """Run a server on a free port until it accepts; stop it by its process."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     process = subprocess.Popen(
         [*map(str, words), *place(port)],
         stdin=subprocess.PIPE,

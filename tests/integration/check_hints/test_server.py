@@ -21,7 +21,7 @@ from holdfast.net.listener import listener_at
 from holdfast.plan.software import Software, recognised
 from support.check_world import CA, Web, check, looked
 from support.keep_world import soon
-from support.servers.haproxy import free_port
+from support.ports import free_port
 from support.servers.hinted import a_hinted
 from support.servers.stock_haproxy import StockHAProxy
 from support.servers.stock_nginx import NGINX

@@ -27,6 +27,7 @@ from holdfast.services.exporter import Limits
 from holdfast.wiring_exporter import Exporting, exporting
 from support.answers import a_staple, an_answer
 from support.check_world import CA
+from support.ports import free_port
 from support.processes import HOLDFAST, ran, running
 from support.tls_world import NOW, Loop, a_proxy, a_site
 
@@ -257,9 +258,8 @@ def test_a_real_prometheus_scrapes_it_by_the_page(
     scraping, rules = blocks
     (tmp_path / "rules.yml").write_text(rules)
     assert ran(["promtool", "check", "rules", tmp_path / "rules.yml"]).returncode == 0
-    with an_exporter(loop) as port, socket.create_server(("127.0.0.1", 0)) as free:
-        own = free.getsockname()[1]
-        free.close()
+    with an_exporter(loop) as port:
+        own = free_port()
         targets = f'["127.0.0.1:{good}", "127.0.0.1:{silent}"]'
         scraping = re.sub(r'\["www.*?\]', targets, scraping)
         scraping = scraping.replace("127.0.0.1:8481", f"127.0.0.1:{port}")

@@ -17,6 +17,7 @@ from holdfast.ocsp.statuses import Revoked
 from support.answers import a_staple, an_answer
 from support.check_world import CA
 from support.cli import Outcome, holdfast
+from support.ports import free_port
 from support.processes import HOLDFAST, ran
 from support.sarif_schema import breaches
 from support.tls_world import NOW, Loop, a_proxy, a_site
@@ -49,13 +50,6 @@ def bare(loop: Loop) -> Iterator[int]:
 
 def checked(roots: Path, shape: str, *targets: object, more: tuple[object, ...] = ()) -> Outcome:
     return holdfast("check", *targets, "--format", shape, "--ca-file", roots, *QUICK, *more)
-
-
-def free_port() -> int:
-    import socket
-
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        return int(free.getsockname()[1])
 
 
 def test_nagios_exits_by_its_own_convention(

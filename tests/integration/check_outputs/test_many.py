@@ -13,6 +13,7 @@ import pytest
 from support.answers import a_staple
 from support.check_world import CA
 from support.cli import holdfast
+from support.ports import free_port
 from support.tls_world import NOW, Loop, a_proxy, a_site
 
 DEADLINE = 3.0
@@ -52,8 +53,7 @@ def dropped() -> Iterator[int]:
 
 @pytest.fixture
 def refusing() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
+    return free_port()
 
 
 @pytest.fixture

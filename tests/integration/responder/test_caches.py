@@ -16,6 +16,7 @@ from holdfast.ocsp.extension import nonce_extension
 from holdfast.ocsp.request import Request, SingleRequest
 from holdfast.pki.issue import Issued
 from support.pki import a_server
+from support.ports import free_port
 from support.responder_caches import NginxCache, Varnish
 from support.responder_judge import (
     caching_objections,
@@ -26,7 +27,6 @@ from support.responder_judge import (
 )
 from support.responder_wire import Got, Wire, ask, get_bytes, path_of, post_bytes
 from support.responder_world import BEGIN, World, a_world
-from support.servers.haproxy import free_port
 from support.servers.process import Process
 from support.servers.shift import Shift
 

@@ -21,11 +21,11 @@ from holdfast.ocsp.request import Request
 from holdfast.ocsp.statuses import Good, Revoked
 from holdfast.ocsp.verify import examine_bytes
 from support.pki import a_root, a_signer, private
+from support.ports import free_port
 from support.processes import ran
 from support.responder_judge import error_objections, read, states_of
 from support.responder_wire import Got, ask, get_bytes, path_of, post_bytes
 from support.responder_world import BEGIN, RunningResponder, World, a_responder
-from support.servers.haproxy import free_port
 
 SIGNERS = ("delegate", "issuer", "RSA delegate", "by name")
 

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from support.notified import Ear
+from support.ports import free_port
 from support.responder_judge import states_of
 from support.responder_wire import Wire, get_bytes, path_of
 from support.responder_world import World, a_responder, a_world
-from support.servers.haproxy import free_port
 
 LINES = 1_000_000
 FIRST = 1 << 40

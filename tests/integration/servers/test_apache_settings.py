@@ -20,10 +20,10 @@ from holdfast.pki.issue import Issued
 from holdfast.servers.apache import apache_snippet
 from holdfast.servers.apache_md import apache_md_snippet
 from support.cli import holdfast
+from support.ports import free_port
 from support.processes import HOLDFAST, running
 from support.servers.apache import PROGRAM, Apache
 from support.servers.handshakes import staple_shown
-from support.servers.haproxy import free_port
 from support.tls_world import NOW, Loop, a_ca, a_site
 
 HOUR = timedelta(hours=1)

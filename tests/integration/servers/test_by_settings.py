@@ -18,9 +18,9 @@ from holdfast.pki.chain import order
 from holdfast.pki.issue import Issued
 from holdfast.servers.hitch import EndedBlank
 from support.cli import holdfast
+from support.ports import free_port
 from support.processes import HOLDFAST, running
 from support.servers.handshakes import staple_shown
-from support.servers.haproxy import free_port
 from support.servers.hitch import HITCH, Hitch
 from support.servers.lighttpd import LIGHTTPD, Lighttpd
 from support.servers.nginx import NGINX, Nginx

@@ -23,7 +23,7 @@ from holdfast.pki.pem import encode_certificates
 from holdfast.setup.apache import Apache
 from holdfast.setup.words import Configuration, Keeper, KeeperNeed, Proposal, Trouble, Wish
 from support.pki import a_root, a_server, private
-from support.servers.haproxy import free_port
+from support.ports import free_port
 from support.servers.stock_apache import StockApache, changed
 from support.tls_world import NOW, YESTERDAY, Loop, a_ca, openssl, roots_file, run
 

@@ -24,7 +24,7 @@ from support.check_world import Web
 from support.cli import holdfast
 from support.keep_world import soon
 from support.pki import a_key, a_root, an_intermediate, private
-from support.servers.haproxy import free_port
+from support.ports import free_port
 from support.servers.setup_world import Said, SetupWorld
 from support.servers.stock_apache import PROGRAM as APACHE
 from support.servers.stock_nginx import NGINX, StockNginx

@@ -26,8 +26,8 @@ from holdfast.pki.pem import encode_certificates
 from holdfast.setup.nginx import Nginx
 from holdfast.setup.words import Configuration, Keeper, Proposal, Wish
 from support.pki import a_root, a_server, a_signer, an_intermediate, private
+from support.ports import free_port
 from support.servers.handshakes import staple_shown
-from support.servers.haproxy import free_port
 from support.servers.nginx import Nginx as KeptNginx
 from support.servers.stock_nginx import StockNginx
 from support.staples import a_desk

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from support.cli import holdfast
-from support.keep_world import free_port, soon
+from support.keep_world import soon
+from support.ports import free_port
 from support.processes import HOLDFAST, running
 from support.servers.setup_world import SetupWorld
 from support.tls_world import Loop, a_loop

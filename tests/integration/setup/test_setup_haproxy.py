@@ -18,7 +18,7 @@ from holdfast.lab.forge import Forge
 from holdfast.lab.responder import LabResponder
 from holdfast.pki.issue import Authority
 from support.cli import holdfast
-from support.keep_world import free_port
+from support.ports import free_port
 from support.processes import HOLDFAST, running
 from support.servers.stock_haproxy import StockHAProxy
 from support.staples import Desk, a_desk

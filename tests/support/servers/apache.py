@@ -23,7 +23,7 @@ from types import TracebackType
 
 from holdfast.pki.issue import Issued
 from support.pki import written
-from support.servers.haproxy import free_port
+from support.ports import free_port
 from support.servers.shift import Shift
 
 PROGRAM = "/usr/sbin/apache2"

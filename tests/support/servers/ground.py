@@ -39,8 +39,8 @@ from holdfast.sources.http import HttpSource
 from holdfast.sources.layered import Limited
 from holdfast.stores.files import FOLDER, FileStore
 from support.pki import a_root, an_intermediate
+from support.ports import free_port
 from support.servers.handshakes import handshake
-from support.servers.haproxy import free_port
 from support.servers.machines import MACHINES, Ground, Machine
 from support.servers.shift import Shift, ShiftedClock
 from support.tls_world import YESTERDAY, a_site

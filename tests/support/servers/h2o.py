@@ -9,7 +9,7 @@ from pathlib import Path
 
 from holdfast.pki.issue import Issued
 from support.pki import written
-from support.servers.haproxy import free_port
+from support.ports import free_port
 from support.servers.process import Process
 from support.servers.shift import Shift
 

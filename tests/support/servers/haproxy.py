@@ -17,6 +17,7 @@ from pathlib import Path
 from types import TracebackType
 
 from holdfast.pki.issue import Issued
+from support.ports import free_port
 from support.servers.shift import Shift
 
 CONFIGURATION = """
@@ -34,11 +35,6 @@ frontend tls
   bind 127.0.0.1:{port} ssl {crts}
   http-request return status 200
 """
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        return int(taken.getsockname()[1])
 
 
 class Haproxy:

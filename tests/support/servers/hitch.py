@@ -10,7 +10,7 @@ from typing import Any
 from holdfast.pki.issue import Authority, Issued
 from holdfast.servers.hitch import hitch_server
 from holdfast.servers.reloaded import ReloadedServer
-from support.servers.haproxy import free_port
+from support.ports import free_port
 from support.servers.process import Process
 from support.servers.shift import Shift
 from support.tls_world import roots_file

@@ -10,7 +10,7 @@ from holdfast.servers.files import FilesServer
 from holdfast.servers.lighttpd import lighttpd_server
 from holdfast.servers.reloaded import ReloadedServer
 from support.pki import written
-from support.servers.haproxy import free_port
+from support.ports import free_port
 from support.servers.process import Process
 from support.servers.shift import Shift
 

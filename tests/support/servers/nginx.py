@@ -21,7 +21,7 @@ from holdfast.pki.issue import Issued
 from holdfast.servers.nginx import nginx_server
 from holdfast.servers.reloaded import ReloadedServer
 from support.pki import written
-from support.servers.haproxy import free_port
+from support.ports import free_port
 from support.servers.shift import Shift
 
 NGINX = "/usr/sbin/nginx"

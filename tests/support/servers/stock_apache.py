@@ -29,7 +29,7 @@ from holdfast.pki.issue import Issued
 from holdfast.setup.apache import Apache
 from holdfast.setup.words import Change, Proposal
 from support.pki import private
-from support.servers.haproxy import free_port
+from support.ports import free_port
 from support.tls_world import run
 
 PROGRAM = "/usr/sbin/apache2"

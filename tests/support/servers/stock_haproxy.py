@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from holdfast.setup.haproxy import HAProxy
-from support.servers.haproxy import free_port
+from support.ports import free_port
 from support.staples import Desk
 from support.tls_world import openssl, roots_file
 

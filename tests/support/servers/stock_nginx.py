@@ -25,7 +25,7 @@ from holdfast.pki.issue import Issued
 from holdfast.setup.nginx import Nginx
 from holdfast.setup.words import Proposal
 from support.pki import private
-from support.servers.haproxy import free_port
+from support.ports import free_port
 from support.tls_world import run
 
 NGINX = "/usr/sbin/nginx"

@@ -117,15 +117,6 @@ def _begun(folder: Path, make: Make, files: Files | None, ends: ExitStack) -> Da
     return daemon
 
 
-def free_ports(*schemes: str) -> dict[str, int]:
-    """A free port of 127.0.0.1 for each, all different."""
-    with ExitStack() as taken:
-        return {
-            scheme: taken.enter_context(socket.create_server(("127.0.0.1", 0))).getsockname()[1]
-            for scheme in schemes
-        }
-
-
 def program(name: str, *folders: str) -> str:
     """Where a program is; servers are not in everybody's PATH."""
     found = shutil.which(name, path=":".join([*folders, os.defpath, "/usr/sbin", "/sbin"]))

@@ -6,7 +6,8 @@ import getpass
 from os import getuid
 from pathlib import Path
 
-from support.starttls.daemon import Daemon, Files, free_ports, program
+from support.ports import free_ports
+from support.starttls.daemon import Daemon, Files, program
 
 CONFIGURATION = """\
 base_dir = {folder}/run

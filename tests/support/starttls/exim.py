@@ -11,7 +11,8 @@ import pwd
 from os import getgid, getuid
 from pathlib import Path
 
-from support.starttls.daemon import Daemon, Files, free_ports, program
+from support.ports import free_ports
+from support.starttls.daemon import Daemon, Files, program
 
 TLS = """\
 tls_advertise_hosts = *

@@ -5,7 +5,8 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from support.starttls.daemon import Daemon, Files, free_ports, program
+from support.ports import free_ports
+from support.starttls.daemon import Daemon, Files, program
 
 CONFIGURATION = """\
 <config format="xml">

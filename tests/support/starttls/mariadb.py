@@ -5,7 +5,8 @@ from __future__ import annotations
 from getpass import getuser
 from pathlib import Path
 
-from support.starttls.daemon import Daemon, Files, free_ports, program
+from support.ports import free_ports
+from support.starttls.daemon import Daemon, Files, program
 
 
 def mariadb(folder: Path, files: Files | None) -> Daemon:

@@ -7,7 +7,8 @@ import os
 import pwd
 from pathlib import Path
 
-from support.starttls.daemon import Daemon, Files, free_ports, program
+from support.ports import free_ports
+from support.starttls.daemon import Daemon, Files, program
 
 CONFIGURATION = """\
 ServerName localhost

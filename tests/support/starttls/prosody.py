@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from support.starttls.daemon import Daemon, Files, free_ports, program
+from support.ports import free_ports
+from support.starttls.daemon import Daemon, Files, program
 
 CONFIGURATION = """\
 run_as_root = true

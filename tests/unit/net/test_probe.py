@@ -16,6 +16,7 @@ from holdfast.ocsp.statuses import Revoked
 from holdfast.pki.issue import Issued
 from holdfast.tls.observation import Observation
 from support.answers import a_staple, an_answer
+from support.ports import free_port
 from support.processes import ran
 from support.tls_peers import gnutls_serv, openssl_server, plain_server, relay
 from support.tls_world import NOW, Loop, Stand, a_ca, a_loop, a_proxy, a_site
@@ -141,9 +142,7 @@ def test_a_version_the_server_does_not_speak(loop: Loop, tmp_path: Path) -> None
 
 
 def test_a_closed_port_is_unreachable(loop: Loop) -> None:
-    gone = socket.create_server(("127.0.0.1", 0))
-    port = gone.getsockname()[1]
-    gone.close()
+    port = free_port()
     seen = look(loop, port)
     assert seen.error is not None
     assert (seen.error.kind, seen.error.failure) == ("unreachable", "refused")

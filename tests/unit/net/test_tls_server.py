@@ -16,6 +16,7 @@ import uvloop
 from holdfast.errors import OperatorError
 from holdfast.services.proxy import Deadlines, Upstream
 from holdfast.tls.client import ClientTLS
+from support.ports import free_port
 from support.tls_world import Loop, Stand, a_ca, a_proxy, a_site, identity
 
 SITE = a_site(a_ca())
@@ -191,9 +192,7 @@ def test_the_upstream_is_dialled_on_the_first_byte_only(loop: Loop) -> None:
 
 
 def test_an_upstream_that_is_not_there_is_a_502(loop: Loop) -> None:
-    gone = socket.create_server(("127.0.0.1", 0))
-    url = f"http://127.0.0.1:{gone.getsockname()[1]}"
-    gone.close()
+    url = f"http://127.0.0.1:{free_port()}"
     with a_proxy(SITE, upstream=url, loop=loop) as stand:
         with Caller(stand.port) as caller:
             caller.send(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")

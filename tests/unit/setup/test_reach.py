@@ -20,7 +20,7 @@ from holdfast.net.dial import PUBLIC_ONLY
 from holdfast.ocsp.certid import Subject
 from holdfast.setup.reach import Reached, _Asking, reach, reach_any
 from holdfast.setup.words import Place
-from support.servers.haproxy import free_port
+from support.ports import free_port
 from support.tls_world import NOW, a_ca, a_site
 
 CA = a_ca()
