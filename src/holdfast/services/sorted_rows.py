@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import heapq
 import marshal
+import struct
 import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -18,6 +19,7 @@ from holdfast.plan.presigning import Row
 
 RUN = 1 << 20  # rows sorted in memory: about 150 MB
 CHUNK = 4096  # rows written and read at a time
+_LENGTH = struct.Struct("<Q")  # of each chunk, in octets, before it
 
 
 class SortedRows:
@@ -58,7 +60,9 @@ class SortedRows:
             run = tempfile.TemporaryFile(dir=self._place)  # noqa: SIM115
             self._runs.append(run)
             for start in range(0, len(rows), CHUNK):
-                marshal.dump(rows[start : start + CHUNK], run)
+                chunk = marshal.dumps(rows[start : start + CHUNK])
+                run.write(_LENGTH.pack(len(chunk)))
+                run.write(chunk)
             run.flush()
         except OSError as error:
             self.close()
@@ -71,8 +75,5 @@ class SortedRows:
 def _read(run: IO[bytes]) -> Iterator[Row]:
     """The rows of one run. One iteration at a time: it stands at a place in the file."""
     run.seek(0)
-    while True:
-        try:
-            yield from marshal.load(run)  # noqa: S302 - what this process wrote
-        except EOFError:
-            return
+    while length := run.read(_LENGTH.size):  # `marshal.load` reads octet by octet
+        yield from marshal.loads(run.read(*_LENGTH.unpack(length)))  # noqa: S302 - our own
