@@ -126,7 +126,8 @@ class AnswerShelf(Protocol):
     """Responses signed ahead, of several CAs, read by every process that answers.
 
     `held(ca, serial)`: what lies there for the CA whose tag is `ca` (`certid.ca_tag`) and the
-    serial whose INTEGER has these content octets, None when nothing does. It sees every commit
+    serial whose INTEGER has these content octets, None when nothing does; `held_together` gives the
+    same of several serials, as of one commit. It sees every commit
     made before the call, whichever process made it; one that has ended is the caller's business.
     `generation` changes when anything was committed; asking costs less than `held`. Neither
     blocks. A shelf that is not there yet is an empty one. Both raise `StoreError` when the medium
@@ -134,6 +135,10 @@ class AnswerShelf(Protocol):
     """
 
     def held(self, ca: bytes, serial: bytes, /) -> HeldAnswer | None: ...
+
+    def held_together(
+        self, ca: bytes, serials: Sequence[bytes], /
+    ) -> Sequence[HeldAnswer | None]: ...
 
     @property
     def generation(self) -> int: ...

@@ -51,14 +51,23 @@ class QuickRequests:
 
     def read(self, data: bytes) -> Plain | None:
         """What `data` asks; None when it is of another shape, about another CA, or malformed."""
-        if len(data) <= _ALGORITHM_LENGTH_AT:
-            return None
-        split = self._split[data[_ALGORITHM_LENGTH_AT]]
-        found = self._known.get(data[:split])
-        if found is None or found[1] != len(data):
-            return None
-        serial = data[split:]
-        first = serial[0]
-        if first >= 0x80 or (first == 0 and len(serial) > 1 and serial[1] < 0x80):
-            return None  # negative, or not DER
-        return found[0], serial
+        return self.read_all((data,))[0]
+
+    def read_all(self, several: Sequence[bytes | None]) -> list[Plain | None]:
+        """The same of each; of None too."""
+        splits, known = self._split, self._known
+        asked: list[Plain | None] = []
+        for data in several:
+            one: Plain | None = None
+            if data is not None and len(data) > _ALGORITHM_LENGTH_AT:
+                split = splits[data[_ALGORITHM_LENGTH_AT]]
+                found = known.get(data[:split])
+                if found is not None and found[1] == len(data):
+                    serial = data[split:]
+                    first = serial[0]
+                    if first and first < 0x80:
+                        one = found[0], serial
+                    elif first == 0 and (len(serial) == 1 or serial[1] >= 0x80):
+                        one = found[0], serial  # else it is negative, or not DER
+            asked.append(one)
+        return asked

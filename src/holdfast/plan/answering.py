@@ -48,6 +48,7 @@ __all__ = [
     "NEVER_ISSUED",
     "Answer",
     "Detail",
+    "Held",
     "NeverIssued",
     "Nonces",
     "OtherIssuers",
@@ -80,6 +81,10 @@ class Answer(NamedTuple):
     made_at: datetime | None = None
     requestor: str = ""
 
+
+Held = tuple[bytes, int, int, str]
+"""An answer about one certificate that was signed ahead: its octets, thisUpdate and nextUpdate as
+epoch seconds, and the certificate_status that it tells."""
 
 Signed = tuple[bytes, int, int, str, bool, str]
 """An answer about one certificate in octets, its thisUpdate and nextUpdate as epoch seconds, the

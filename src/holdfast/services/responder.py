@@ -120,10 +120,10 @@ class Responder:
 
     def _reply(self, request: Request, mount: Mount, data: bytes) -> Reply | Awaitable[Reply]:
         try:
-            held = mount.held_now(data, int(self._clock.now().timestamp()))
+            held = mount.held_together((data,), int(self._clock.now().timestamp()))[0]
             if held is not None:
-                self.tally.count(held[1])
-                return self._cacheable(*held[0], request)
+                self.tally.count(held[3])
+                return self._cacheable(*held[:3], request)
             given = mount.answer_now(data)
         except Exception:
             return self._said(self._bug(data, request), request)

@@ -11,7 +11,8 @@ from collections.abc import Callable, Container, Sequence
 from hashlib import sha256
 
 from holdfast.ocsp.http import MAX_GET_URL
-from holdfast.services.responder_live import Due, LiveReplies
+from holdfast.services.responder_live import Due as LiveDue
+from holdfast.services.responder_live import LiveReplies
 from holdfast.services.responder_mounts import Mount, Mounts
 from holdfast.services.responder_paths import PlainPaths, plain_request
 from holdfast.services.responder_refusals import Refusals
@@ -22,6 +23,10 @@ KEPT_BYTES = 56 << 20  # of replies that are kept; 67,000 of those signed by P-2
 ANEW_AFTER = 10  # seconds; when more is asked than can be kept, replacing costs more than it saves
 _OVERHEAD = 330  # bytes of an entry beside its key and its value, as resident memory grows
 _FOR_EVER = 1 << 62
+
+Due = tuple[Mount, bytes, bytes | None, str]
+"""A plain request whose reply is not kept: who answers, under what key it would be kept (of a GET
+its line), the DER of a POST, and whose it is."""
 
 Rest = tuple[bytes, bytes, int]
 """What follows the Date of a reply, in the part that many share and its own, and the counter of
@@ -81,8 +86,23 @@ class HotReplies:
         self._refusals.tick()
 
     def answers(self, due: Sequence[Due], /) -> list[bytes | None]:
-        """The replies to what `get` and `post` could not tell from what is kept."""
-        return self._live.answers(due, self._epoch)
+        """The replies to what `get` and `post` could not tell from what is kept, in their order.
+        Made together: each step for all of them at once finds its code and data still at hand."""
+        if not self._full:  # what is kept is of this moment; what is not is of a later one at worst
+            seen = self._generation()
+            if seen != self._seen:
+                self._forget()
+                self._seen = seen
+        mounts = {one[0] for one in due}
+        if len(mounts) == 1:
+            return self._of_mount(mounts.pop(), due)
+        replies: list[bytes | None] = [None] * len(due)
+        for mount in mounts:
+            places = [place for place, one in enumerate(due) if one[0] is mount]
+            made = self._of_mount(mount, [due[place] for place in places])
+            for place, reply in zip(places, made, strict=True):
+                replies[place] = reply
+        return replies
 
     def get(self, line: bytes, peer: str, /) -> bytes | Due | None:
         found = self._kept.get(line) or self._brief.get(line)
@@ -90,10 +110,11 @@ class HotReplies:
             self._forget()
             found = None
         if found is None:
-            made = self._found(line, peer)
-            if made is None or len(made) == 4:
-                return made
-            found = made
+            target = line[4:]
+            mount = self._only or self._mounts.of(target)
+            if mount is None or len(line) > MAX_GET_URL or target in self._pages:
+                return None
+            return mount, line, None, peer
         row = self._row
         row[found[2]] += 1
         row[self._get] += 1
@@ -109,10 +130,7 @@ class HotReplies:
             self._forget()
             found = None
         if found is None:
-            made = self._made(mount, body, key, "POST", peer)
-            if len(made) == 4:
-                return made
-            found = made
+            return mount, key, body, peer
         row = self._row
         row[found[2]] += 1
         row[self._post] += 1
@@ -120,45 +138,76 @@ class HotReplies:
 
     # -- below ------------------------------------------------------------------------------
 
-    def _found(self, line: bytes, peer: str) -> Rest | Due | None:
-        """Of a request line that was not seen since the shelf changed."""
-        target = line[4:]
-        mount = self._only or self._mounts.of(target)
-        if mount is None or len(line) > MAX_GET_URL or target in self._pages:
-            return None
-        path = target[len(mount.prefix) :] if mount.prefix else target
-        data = self._paths.read(path)
-        if data is not None:
-            return self._made(mount, data, line, "GET", peer)
-        data = plain_request(path)
-        if data is None:
-            return None
-        made = self._made(mount, data, line, "GET", peer)
-        if len(made) == 3:
-            self._paths.learn(path)
-        return made
+    def _of_mount(self, mount: Mount, due: Sequence[Due]) -> list[bytes | None]:
+        """The replies to requests of this mount alone."""
+        asked = [one[2] for one in due]
+        gets = asked.count(None)
+        learnt = self._read(mount, due, asked) if gets else ()
+        if mount.shelf is None:
+            return self._rest(mount, due, asked, [None] * len(due))
+        held = mount.held_together(asked, self._epoch)
+        replies: list[bytes | None] = []
+        said: list[str] = []
+        shared_by, shared, shrinks = (-1, -1), b"", False
+        epoch, keeps = self._epoch, not self._full
+        for one, found in zip(due, held, strict=True):
+            if found is None:
+                replies.append(None)
+                continue
+            der, begins, ends, says = found
+            said.append(says)
+            if shared_by != (begins, ends):
+                shared_by, shrinks = (begins, ends), ends - epoch <= self._max_age
+                shared = headers(begins, ends, max_age_of(ends, epoch, self._max_age))
+            own = with_etag(der, sha256(der).hexdigest())
+            replies.append(shared + own)
+            if keeps:
+                self._keep(one[1], (shared, own, self._at[says]), None if shrinks else ends)
+        for place in learnt:
+            if replies[place] is not None:
+                self._paths.learn(due[place][1][4 + len(mount.prefix) :])
+        for says in set(said):
+            self._row[self._at[says]] += said.count(says)
+        if len(said) == len(due):
+            self._row[self._get] += gets
+            self._row[self._post] += len(due) - gets
+            return replies
+        return self._rest(mount, due, asked, replies)
 
-    def _made(self, mount: Mount, data: bytes, key: bytes, method: str, peer: str) -> Rest | Due:
-        """`key`: to keep it under, the whole request line of a GET."""
-        if not self._full:  # what is kept is of this moment; what is not is of a later one at worst
-            seen = self._generation()
-            if seen != self._seen:
-                self._forget()
-                self._seen = seen
-        epoch = self._epoch
-        held = mount.held_now(data, epoch)
-        if held is None:
-            return mount, data, method, peer
-        (der, this_update, next_update), said = held
-        max_age = self._max_age
-        shrinks = next_update - epoch <= max_age
-        if shrinks:
-            max_age = max_age_of(next_update, epoch, max_age)
-        shared = headers(this_update, next_update, max_age)
-        made = shared, with_etag(der, sha256(der).hexdigest()), self._at[said]
-        if not self._full:
-            self._keep(key, made, None if shrinks else next_update)
-        return made
+    def _read(self, mount: Mount, due: Sequence[Due], asked: list[bytes | None]) -> list[int]:
+        """Put the DER of each GET into `asked`; the places of those whose path begins in a new
+        way."""
+        start = 4 + len(mount.prefix)
+        places = [place for place, data in enumerate(asked) if data is None]
+        paths = [due[place][1][start:] for place in places]
+        learnt = []
+        for place, path, data in zip(places, paths, self._paths.read_all(paths), strict=True):
+            asked[place] = data
+            if data is None:
+                asked[place] = plain_request(path)
+                learnt.append(place)
+        return learnt
+
+    def _rest(
+        self,
+        mount: Mount,
+        due: Sequence[Due],
+        asked: Sequence[bytes | None],
+        replies: list[bytes | None],
+    ) -> list[bytes | None]:
+        """What no shelf has is answered live; what is not plain is left to the general way."""
+        places = []
+        live: list[LiveDue] = []
+        for place, (one, data, reply) in enumerate(zip(due, asked, replies, strict=True)):
+            method = "POST" if one[2] is not None else "GET"
+            if reply is not None:
+                self._row[self._post if one[2] is not None else self._get] += 1
+            elif data is not None:
+                places.append(place)
+                live.append((mount, data, method, one[3]))
+        for place, reply in zip(places, self._live.answers(live, self._epoch), strict=True):
+            replies[place] = reply
+        return replies
 
     def _keep(self, key: bytes, made: Rest, next_update: int | None) -> None:
         """Until its max-age begins to shrink; `next_update` None: for this second."""

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Protocol, cast
 
-from holdfast.plan.answering import Answer, Signed
-from holdfast.seams import HeldAnswer
+from holdfast.plan.answering import Answer, Held, Signed
 
 AnswerNow = Callable[[bytes], Answer | None]
 
@@ -29,10 +28,10 @@ class Answering(Protocol):
 class Shelved(Protocol):
     """An `Answering` with answers that lie ready.
 
-    `held_now(data, at)` is the one for the request `data` at the epoch second `at`, with what it
-    says (a certificate_status), and None when `live` has to be asked. It is the same for the same
-    `data` while `generation` is and the answer holds. `tick` comes with each new second in which
-    something is asked. None of these blocks or raises.
+    `held_together(several, at)` gives the one for each request at the epoch second `at`, with what
+    it says, and None when `live` has to be asked, and for None. It is the same for the same request
+    while `generation` is and the answer holds. `tick` comes with each new second in which something
+    is asked. None of these blocks or raises.
     """
 
     @property
@@ -43,7 +42,7 @@ class Shelved(Protocol):
 
     def tick(self, at: int, /) -> None: ...
 
-    def held_now(self, data: bytes, at: int, /) -> tuple[HeldAnswer, str] | None: ...
+    def held_together(self, several: Sequence[bytes | None], at: int, /) -> list[Held | None]: ...
 
 
 class Mount:
@@ -51,13 +50,13 @@ class Mount:
 
     def __init__(self, prefix: str, answering: Answering) -> None:
         self.prefix = prefix.rstrip("/").encode()
-        shelved = hasattr(answering, "held_now")
+        shelved = hasattr(answering, "held_together")
         self.shelf = cast("Shelved", answering) if shelved else None
         self.live = answering if self.shelf is None else self.shelf.live
         now: AnswerNow | None = getattr(self.live, "answer_now", None)
         self.answer_now = now or _never
         self.signed_now: SignedNow | None = getattr(self.live, "signed_now", None)
-        self.held_now = _nothing if self.shelf is None else self.shelf.held_now
+        self.held_together = _nothing if self.shelf is None else self.shelf.held_together
 
     def owns(self, path: bytes) -> bool:
         """The prefix itself, or what follows it after a `/`."""
@@ -78,8 +77,9 @@ class Mounts:
         return next((mount for mount in self.all if mount.owns(path)), None)
 
 
-def _nothing(_: bytes, __: int) -> None:
+def _nothing(several: Sequence[bytes | None], _: int) -> list[Held | None]:
     """Of an `Answering` without a shelf."""
+    return [None] * len(several)
 
 
 def _never(_: bytes) -> None:

@@ -9,6 +9,7 @@ remembered is bounded, and only of requests that had an answer. R24.
 from __future__ import annotations
 
 from binascii import Error, a2b_base64
+from collections.abc import Iterable
 
 MAX_HEADS = 64  # beginnings that are remembered
 MAX_CUTS = 4  # lengths of them, each of which is tried
@@ -23,19 +24,26 @@ class PlainPaths:
         self._heads: dict[bytes, bytes] = {}
         self._cuts: tuple[int, ...] = ()
 
-    def read(self, path: bytes) -> bytes | None:
-        """What `plain_request` says; None too when it does not begin as one that is known."""
-        for cut in self._cuts:
-            head = self._heads.get(path[:cut])
-            if head is not None:
-                text = path[cut:]
-                if _PERCENT in text:
-                    text = _plain(text)
-                try:
-                    return head + a2b_base64(text, strict_mode=True)
-                except Error:
-                    return None
-        return None
+    def read_all(self, paths: Iterable[bytes]) -> list[bytes | None]:
+        """What `plain_request` says of each; None too when it does not begin as one that is
+        known."""
+        heads, cuts = self._heads, self._cuts
+        found: list[bytes | None] = []
+        for path in paths:
+            data: bytes | None = None
+            for cut in cuts:
+                head = heads.get(path[:cut])
+                if head is not None:
+                    text = path[cut:]
+                    if _PERCENT in text:
+                        text = _plain(text)
+                    try:
+                        data = head + a2b_base64(text, strict_mode=True)
+                    except Error:
+                        data = None
+                    break
+            found.append(data)
+        return found
 
     def learn(self, path: bytes) -> None:
         """Remember how `path` begins, which `plain_request` has read."""

@@ -14,11 +14,11 @@ from typing import Protocol
 
 from holdfast.errors import StoreError
 from holdfast.ocsp.certid import ca_tag
-from holdfast.ocsp.quick_request import CERTID_AT, QuickRequests
+from holdfast.ocsp.quick_request import CERTID_AT, Plain, QuickRequests
 from holdfast.ocsp.response import Response
 from holdfast.ocsp.statuses import ResponseStatus
 from holdfast.pki.certificate import Certificate
-from holdfast.plan.answering import Answer
+from holdfast.plan.answering import Answer, Held
 from holdfast.seams import AnswerShelf, Clock, HeldAnswer
 
 TELL_EVERY = 60.0  # seconds between two complaints
@@ -64,7 +64,7 @@ class Presigned:
         self._live_now = now
         self._shelf = shelf
         self._clock = clock
-        self._read = QuickRequests(issuers, hash_algorithms).read
+        self._read_all = QuickRequests(issuers, hash_algorithms).read_all
         self._issuers = {ca_tag(issuer): issuer.subject for issuer in issuers}
         self._compared = compared
         self._within = 0 if within is None else int(within.total_seconds())
@@ -102,33 +102,50 @@ class Presigned:
             self._behind = behind
             self._era += _ERA
 
-    def held_now(self, data: bytes, at: int, /) -> tuple[HeldAnswer, str] | None:
+    def held_now(self, data: bytes, at: int, /) -> Held | None:
         """What lies ready for the request `data` at the epoch second `at`, and what it says."""
+        return self.held_together((data,), at)[0]
+
+    def held_together(self, several: Sequence[bytes | None], at: int, /) -> list[Held | None]:
+        """The same for each of several requests; None for None."""
         if at != self._second:
             self.tick(at)
-        asked = self._read(data)
-        if asked is None:
-            return None
-        ca, serial = asked
-        if ca in self._behind or (self._overruled and self._is_overruled(ca, serial)):
-            return None
+        asked = self._read_all(several)
+        if self._behind or self._overruled:
+            asked = [None if one is None or self._is_barred(*one) else one for one in asked]
+        given: list[Held | None] = []
+        for data, held in zip(several, self._fetched(asked), strict=True):
+            found: Held | None = None
+            if held is not None and data is not None and held[1] <= at < held[2]:
+                der = held[0]
+                certid = data[CERTID_AT:]  # held too, and so it is about this one, whatever the tag
+                if not der.startswith(certid, self._place):  # where it was in the last one
+                    self._place = der.find(certid)
+                place = self._place
+                if place < 0:
+                    self._place = 0
+                elif (says := _SAID.get(der[place + len(certid)])) is not None:
+                    found = der, held[1], held[2], says
+            given.append(found)
+        return given
+
+    def _fetched(self, asked: Sequence[Plain | None]) -> Sequence[HeldAnswer | None]:
+        """What lies there of each, whatever it says."""
+        tags = {one[0] for one in asked if one is not None}
         try:
-            held = self._shelf.held(ca, serial)
+            if len(tags) == 1 and None not in asked:
+                return self._shelf.held_together(tags.pop(), [one[1] for one in asked if one])
+            found: list[HeldAnswer | None] = [None] * len(asked)
+            for tag in tags:
+                places = [place for place, one in enumerate(asked) if one and one[0] == tag]
+                serials = [one[1] for one in asked if one and one[0] == tag]
+                held = self._shelf.held_together(tag, serials)
+                for place, answer in zip(places, held, strict=True):
+                    found[place] = answer
         except StoreError as error:
             self._tell(error.message, error.hint)
-            return None
-        if held is None:
-            return None
-        der, this_update, next_update = held
-        if not this_update <= at < next_update:
-            return None
-        certid = data[CERTID_AT:]  # held too, and so it is about this certificate, whatever the tag
-        if not der.startswith(certid, self._place):  # where it was in the last one
-            self._place = der.find(certid)
-            if self._place < 0:
-                return None
-        said = _SAID.get(der[self._place + len(certid)])
-        return None if said is None else (held, said)
+            return [None] * len(asked)
+        return found
 
     # as an `Answering`, where nobody looks into the shelf before: behind another shelf
 
@@ -147,7 +164,7 @@ class Presigned:
         held = self.held_now(data, int(self._clock.now().timestamp()))
         if held is None:
             return None
-        der, this_update, next_update = held[0]
+        der, this_update, next_update, _ = held
         basic = Response.parse(der).basic
         return Answer(
             der,
@@ -157,7 +174,10 @@ class Presigned:
             singles=() if basic is None else tuple(basic.singles),
         )
 
-    def _is_overruled(self, ca: bytes, serial: bytes) -> bool:
+    def _is_barred(self, ca: bytes, serial: bytes) -> bool:
+        """Whether what lies there of it is not to be given."""
+        if ca in self._behind:
+            return True
         serials = self._overruled.get(ca, frozenset())
         return serials is None or serial in serials
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -70,6 +70,9 @@ class Ready:
 
     answers: dict[bytes, HeldAnswer] = field(default_factory=dict)
     generation: int = 0
+
+    def held_together(self, ca: bytes, serials: Sequence[bytes], /) -> list[HeldAnswer | None]:
+        return [self.held(ca, serial) for serial in serials]
 
     def held(self, ca: bytes, serial: bytes, /) -> HeldAnswer | None:
         return self.answers.get(serial) if ca == TAG else None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 
 from holdfast.net.clock import SystemClock
@@ -44,6 +44,9 @@ class Good:
     """A shelf on which all is good."""
 
     generation = 1
+
+    def held_together(self, ca: bytes, serials: Sequence[bytes], /) -> list[HeldAnswer | None]:
+        return [self.held(ca, serial) for serial in serials]
 
     def held(self, ca: bytes, serial: bytes, /) -> HeldAnswer | None:
         signer = Signer(CA.certificate, CA.key, CA.certificate)

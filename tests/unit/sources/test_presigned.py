@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from datetime import timedelta
 
 import pytest
@@ -42,6 +43,9 @@ class Shelf:
         self.answers: dict[tuple[bytes, bytes], HeldAnswer] = {}
         self.broken = False
         self.compared_at: int | None = NOW
+
+    def held_together(self, ca: bytes, serials: Sequence[bytes], /) -> list[HeldAnswer | None]:
+        return [self.held(ca, serial) for serial in serials]
 
     def held(self, ca: bytes, serial: bytes, /) -> HeldAnswer | None:
         if self.broken:
@@ -104,7 +108,7 @@ def test_what_lies_ready_is_given_with_what_it_says(said: CertificateStatus) -> 
     shelf = Shelf()
     held = shelf.put(said)
     source = presigned(shelf)
-    assert source.held_now(asked(), NOW) == (held, said.text)
+    assert source.held_now(asked(), NOW) == (*held, said.text)
     answer = source.answer_now(asked())
     assert answer is not None
     assert answer.der == held.der
@@ -141,7 +145,7 @@ def test_one_answer_may_speak_by_two_hashes() -> None:
     held = shelf.put(REVOKED, one="sha1", two="sha256")
     source = presigned(shelf, hash_algorithms=("sha1", "sha256"))
     for name in ("sha1", "sha256"):
-        assert source.held_now(asked(SERIAL, name), NOW) == (held, "revoked")
+        assert source.held_now(asked(SERIAL, name), NOW) == (*held, "revoked")
 
 
 def test_an_answer_about_another_certificate_is_never_given() -> None:
