@@ -19,7 +19,7 @@ from holdfast.services.responder_refusals import Refusals
 from holdfast.services.responder_replies import headers, max_age_of, with_etag
 from holdfast.services.responder_tally import Tally
 
-KEPT_BYTES = 56 << 20  # of replies that are kept; 67,000 of those signed by P-256
+KEPT_BYTES = 72 << 20  # of replies that are kept; 87,000 of those signed by P-256
 ANEW_AFTER = 10  # seconds; when more is asked than can be kept, replacing costs more than it saves
 _OVERHEAD = 330  # bytes of an entry beside its key and its value, as resident memory grows
 _FOR_EVER = 1 << 62
@@ -163,6 +163,7 @@ class HotReplies:
             replies.append(shared + own)
             if keeps:
                 self._keep(one[1], (shared, own, self._at[says]), None if shrinks else ends)
+                keeps = not self._full
         for place in learnt:
             if replies[place] is not None:
                 self._paths.learn(due[place][1][4 + len(mount.prefix) :])

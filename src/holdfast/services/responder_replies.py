@@ -21,7 +21,8 @@ _TIMES = (
     b"Content-Type: " + RESPONSE_TYPE.encode() + b"\r\n"
     b"Last-Modified: %b\r\nExpires: %b\r\nCache-Control: " + _CACHE_CONTROL + b"\r\n"
 )
-_KEPT = b'ETag: "%b"\r\nContent-Length: %d\r\n\r\n%b'
+_LENGTHS = tuple(b'"\r\nContent-Length: %d\r\n\r\n' % length for length in range(4096))
+"""Spelled once: a format costs more."""
 _UNCACHED = (
     b"Content-Type: " + RESPONSE_TYPE.encode() + b"\r\n"
     b"Cache-Control: no-store\r\n"
@@ -43,7 +44,9 @@ def cacheable(der: bytes, this_update: int, next_update: int, max_age: int) -> t
 
 def with_etag(der: bytes, digest: str) -> bytes:
     """The second part of these; `digest` is the SHA-256 of `der` in hex."""
-    return _KEPT % (digest.encode(), len(der), der)
+    length = len(der)
+    after = _LENGTHS[length] if length < 4096 else b'"\r\nContent-Length: %d\r\n\r\n' % length
+    return b'ETag: "' + digest.encode() + after + der
 
 
 def uncacheable(der: bytes) -> bytes:
