@@ -120,6 +120,8 @@ class HeldAnswer(NamedTuple):
     der: bytes
     this_update: int
     next_update: int
+    digest: bytes
+    """The SHA-256 of `der`."""
 
 
 class AnswerShelf(Protocol):

@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from hashlib import sha256
 from pathlib import Path
 
 import lmdb
@@ -19,10 +20,11 @@ import pytest
 from holdfast.errors import OperatorError, StoreError
 from holdfast.ocsp.certid import ca_tag, serial_octets
 from holdfast.plan import record
-from holdfast.seams import AnswerShelf, HeldAnswer
+from holdfast.seams import AnswerShelf
 from holdfast.stores.answers import FORM_KEY, Answers
 from holdfast.stores.answers_filling import Filling
 from support.apart import apart
+from support.held import held_answer
 from support.pki import a_root
 
 ONE = a_root("One").certificate
@@ -39,7 +41,9 @@ print(lmdb.open(sys.argv[1], subdir=False, readonly=True).readers())
 
 
 def value(der: bytes, this_update: int = THEN, next_update: int = LATER) -> bytes:
-    return record.HEADER.pack(this_update, next_update, record.SIZE, 2, 1) + GOOD + der
+    whole = GOOD + der
+    header = record.HEADER.pack(this_update, next_update, record.SIZE, 2, 1)
+    return header + sha256(whole).digest() + whole
 
 
 Fill = Callable[..., None]
@@ -94,7 +98,7 @@ def test_a_shelf_that_is_not_there_is_empty_until_it_is(path: Path, fill: Fill) 
     before = shelf.generation
     assert held(shelf, 1) is None
     fill(path, (1, b"first"))
-    assert shelf.held(ca_tag(ONE), b"\x01") == HeldAnswer(GOOD + b"first", THEN, LATER)
+    assert shelf.held(ca_tag(ONE), b"\x01") == held_answer(GOOD + b"first", THEN, LATER)
     assert shelf.generation != before
 
 

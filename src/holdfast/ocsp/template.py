@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
+from hashlib import sha256
 from typing import NamedTuple
 
 from holdfast.ocsp import der
@@ -35,7 +36,7 @@ class _Shape(NamedTuple):
     before the ResponseData, and between it and the signature."""
 
     parts: _Parts
-    fronts: dict[int, tuple[bytes, bytes]]
+    fronts: dict[int, tuple[bytes, bytes, bytes]]
 
 
 class Template:
@@ -151,14 +152,15 @@ class Moment:
     def records(
         self, rows: Iterable[tuple[bytes, bytes]], head: Callable[[int, int], bytes]
     ) -> list[tuple[bytes, bytes]]:
-        """For each (serial, certificate_status) of `rows` the serial and the response, with what
-        `head` makes of where its certificate_status begins, and of how long that is, before it."""
+        """For each (serial, certificate_status) of `rows` the serial, and the response with its
+        SHA-256 before it and before that what `head` makes of where in the response its
+        certificate_status begins, and of how long that is."""
         template = self.template
-        sign, end, join = template.sign, template.end, b"".join
+        sign, end = template.sign, template.end
         shapes: dict[tuple[int, bytes], _Shape] = {}
         length, said = -1, b""
         pieces: tuple[bytes, ...] = ()
-        fronts: dict[int, tuple[bytes, bytes]] = {}
+        fronts: dict[int, tuple[bytes, bytes, bytes]] = {}
         made = []
         for serial, certificate_status in rows:
             if certificate_status is not said or len(serial) != length:
@@ -174,8 +176,9 @@ class Moment:
             if front is None:
                 before, between = template.envelope(len(tbs), len(signature))
                 status_at = len(before) + shapes[length, said].parts.status_at
-                front = fronts[len(signature)] = head(status_at, len(said)) + before, between
-            made.append((serial, join((front[0], tbs, front[1], signature, end))))
+                front = fronts[len(signature)] = head(status_at, len(said)), before, between
+            response = b"".join((front[1], tbs, front[2], signature, end))
+            made.append((serial, front[0] + sha256(response).digest() + response))
         return made
 
     def _made(self, shape: tuple[int, bytes, int]) -> _Parts:

@@ -82,9 +82,9 @@ class Answer(NamedTuple):
     requestor: str = ""
 
 
-Held = tuple[bytes, int, int, str]
+Held = tuple[bytes, int, int, str, str]
 """An answer about one certificate that was signed ahead: its octets, thisUpdate and nextUpdate as
-epoch seconds, and the certificate_status that it tells."""
+epoch seconds, the certificate_status that it tells, and its SHA-256 in hex."""
 
 Signed = tuple[bytes, int, int, str, bool, str]
 """An answer about one certificate in octets, its thisUpdate and nextUpdate as epoch seconds, the

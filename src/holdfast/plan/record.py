@@ -1,6 +1,7 @@
 """Record: one response as it lies on a shelf, with what is asked of it before it is served.
 
-Laws: the header is of fixed size and stands before the DER, which is never parsed to be served;
+Laws: the header is of fixed size and stands before the DER, which is never parsed or hashed to be
+served, for its SHA-256 stands between them;
 the certificate_status is read out of the response itself, so that what is compared with the
 ledger is what clients are told. Times are seconds since 1970 in 32 bits: a response lives for
 days, and this form ends in 2106.
@@ -13,8 +14,9 @@ from struct import Struct
 from typing import NamedTuple
 
 HEADER = Struct(">IIHBB")  # this_update, next_update, where the status is, its length, the hashes
-TIMES = Struct(">II")  # the beginning of it, all that has to be known to serve
-SIZE = HEADER.size
+TIMES = Struct(">II")  # the beginning of it
+DIGEST_AT = HEADER.size
+SIZE = DIGEST_AT + 32  # where the DER begins
 
 _BITS = {"sha1": 1, "sha256": 2, "sha384": 4, "sha512": 8}
 

@@ -8,7 +8,6 @@ kept is bounded in bytes. What is not plain is None: the general way reads it. R
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Sequence
-from hashlib import sha256
 
 from holdfast.ocsp.http import MAX_GET_URL
 from holdfast.services.responder_live import Due as LiveDue
@@ -154,12 +153,12 @@ class HotReplies:
             if found is None:
                 replies.append(None)
                 continue
-            der, begins, ends, says = found
+            der, begins, ends, says, digest = found
             said.append(says)
             if shared_by != (begins, ends):
                 shared_by, shrinks = (begins, ends), ends - epoch <= self._max_age
                 shared = headers(begins, ends, max_age_of(ends, epoch, self._max_age))
-            own = with_etag(der, sha256(der).hexdigest())
+            own = with_etag(der, digest)
             replies.append(shared + own)
             if keeps:
                 self._keep(one[1], (shared, own, self._at[says]), None if shrinks else ends)

@@ -125,7 +125,7 @@ class Presigned:
                 if place < 0:
                     self._place = 0
                 elif (says := _SAID.get(der[place + len(certid)])) is not None:
-                    found = der, held[1], held[2], says
+                    found = der, held[1], held[2], says, held[3].hex()
             given.append(found)
         return given
 
@@ -164,7 +164,7 @@ class Presigned:
         held = self.held_now(data, int(self._clock.now().timestamp()))
         if held is None:
             return None
-        der, this_update, next_update, _ = held
+        der, this_update, next_update, _, _ = held
         basic = Response.parse(der).basic
         return Answer(
             der,

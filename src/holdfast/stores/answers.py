@@ -24,11 +24,11 @@ from typing import Any
 import lmdb
 
 from holdfast.errors import StoreError
-from holdfast.plan.record import SIZE, TIMES
+from holdfast.plan.record import DIGEST_AT, SIZE, TIMES
 from holdfast.seams import HeldAnswer
 from holdfast.stores.answers_commits import Commits
 
-FORM = b"holdfast answers 1"
+FORM = b"holdfast answers 2"
 FORM_KEY = b"form"
 MARK_KEY = b"ca "  # before a CA's tag: its mark, so that two CAs of one tag are told apart
 COMPARED_KEY = b"compared "  # before a CA's tag: when the ledger was last compared
@@ -98,7 +98,9 @@ class Answers:
         except lmdb.Error as error:
             raise trouble(self.path, error) from error
         return [
-            None if value is None else _made(HeldAnswer, (value[SIZE:], *_times(value)))
+            None
+            if value is None
+            else _made(HeldAnswer, (value[SIZE:], *_times(value), value[DIGEST_AT:SIZE]))
             for value in values
         ]
 

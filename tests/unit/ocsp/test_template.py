@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 
 import pytest
 from cryptography.hazmat.primitives import hashes
@@ -172,12 +173,14 @@ def test_many_at_once_are_what_each_is_alone() -> None:
         assert [serial for serial, _ in made] == [serial for serial, _ in rows]
         for (serial, said), (_, value) in zip(rows, made, strict=True):
             at = value[0] << 8 | value[1]
-            assert value[3:][at : at + value[2]] == said
+            response = value[35:]
+            assert value[3:35] == sha256(response).digest()
+            assert response[at : at + value[2]] == said
             if who in ("rsa-2048", "ed25519"):
-                assert value[3:] == moment.respond(serial, said)
+                assert response == moment.respond(serial, said)
             else:
                 basic, alone = (
-                    Response.parse(one).basic for one in (value[3:], moment.respond(serial, said))
+                    Response.parse(one).basic for one in (response, moment.respond(serial, said))
                 )
                 assert basic is not None
                 assert alone is not None

@@ -223,9 +223,8 @@ def test_answers_that_would_be_due_as_soon_as_they_are_signed_are_refused() -> N
 
 def test_a_record_is_read_from_what_it_says_itself() -> None:
     response = b"\x30\x82" + REVOKED_DER + b"rest"
-    value = (
-        HEADER.pack(NOW, NOW + 5, SIZE + 2, len(REVOKED_DER), mask(["sha256", "sha1"])) + response
-    )
+    header = HEADER.pack(NOW, NOW + 5, SIZE + 2, len(REVOKED_DER), mask(["sha256", "sha1"]))
+    value = header + bytes(32) + response
     assert read(b"\x07", value) == Record(b"\x07", NOW, NOW + 5, 3, REVOKED_DER)
     with pytest.raises(KeyError):
         mask(["md5"])

@@ -31,6 +31,7 @@ from holdfast.sources.presigned import Presigned
 from holdfast.sources.signing import Signing
 from holdfast.stores.crl import CrlLedger
 from support.clock import FakeClock
+from support.held import held_answer
 from support.pki import AT, a_root
 
 CA = a_root()
@@ -83,7 +84,7 @@ class Ready:
         signer = Signer(CA.certificate, CA.key, CA.certificate)
         der = signer.respond([single], produced_at=at)
         window = int(at.timestamp()), int(until.timestamp())
-        self.answers[serial_octets(serial)] = HeldAnswer(der, *window)
+        self.answers[serial_octets(serial)] = held_answer(der, *window)
         self.generation += 1
 
 

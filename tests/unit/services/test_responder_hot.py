@@ -21,13 +21,13 @@ from holdfast.ocsp.http import decode_get_path
 from holdfast.ocsp.response import SingleResponse
 from holdfast.ocsp.statuses import GOOD, ResponseStatus
 from holdfast.plan.answering import Answer, Held, Signed, refusal
-from holdfast.seams import HeldAnswer
 from holdfast.services import responder_hot
 from holdfast.services.responder import Responder
 from holdfast.services.responder_hot import Due
 from holdfast.services.responder_mounts import Mounts
 from holdfast.services.responder_paths import MAX_CUTS, MAX_HEADS, PlainPaths, plain_request
 from support.clock import START, FakeClock
+from support.held import held_answer
 
 NOW = int(START.timestamp())
 ASKED = b"0\x03\x02\x01\x05"
@@ -72,7 +72,7 @@ class Shelf:
     def __init__(self) -> None:
         self.generation = 1
         self.live = Live()
-        self.held = {ASKED: HeldAnswer(b"held", NOW - 60, NOW + 86400)}
+        self.held = {ASKED: held_answer(b"held", NOW - 60, NOW + 86400)}
         self.looked = 0
 
     def tick(self, at: int, /) -> None:
@@ -81,7 +81,10 @@ class Shelf:
     def held_together(self, several: Sequence[bytes | None], at: int, /) -> list[Held | None]:
         self.looked += len(several)
         found = [None if data is None else self.held.get(data) for data in several]
-        return [None if one is None or at >= one.next_update else (*one, "good") for one in found]
+        return [
+            None if one is None or at >= one.next_update else (*one[:3], "good", one.digest.hex())
+            for one in found
+        ]
 
     async def answer_bytes(self, data: bytes, /) -> Answer:
         return await self.live.answer_bytes(data)
@@ -156,7 +159,7 @@ def test_a_kept_reply_costs_no_look_and_is_forgotten_at_a_commit() -> None:
         assert as_reply(got(made, LINE, "::1"))[1] == b"held"
         assert as_reply(posted(made, b"POST /", ASKED, "::1"))[1] == b"held"
     assert shelf.looked == 2  # once by each method
-    shelf.held[ASKED] = HeldAnswer(b"revoked now", NOW, NOW + 86400)
+    shelf.held[ASKED] = held_answer(b"revoked now", NOW, NOW + 86400)
     shelf.generation += 1
     assert as_reply(got(made, LINE, "::1"))[1] == b"revoked now"
     assert as_reply(posted(made, b"POST /", ASKED, "::1"))[1] == b"revoked now"
@@ -166,7 +169,7 @@ def test_max_age_stays_true_to_the_second() -> None:
     """R21: a kept reply's max-age ends before nextUpdate, however old the reply is."""
     shelf = Shelf()
     made = responder(shelf, max_age=timedelta(seconds=100))
-    shelf.held[ASKED] = HeldAnswer(b"held", NOW - 60, NOW + 110)
+    shelf.held[ASKED] = held_answer(b"held", NOW - 60, NOW + 110)
     seen = []
     for at in range(NOW, NOW + 110):
         made.hot.tick(at)
@@ -217,7 +220,7 @@ def test_each_prefix_has_its_own_answers_and_pages_stand_beside() -> None:
     """R15, R27: the longest prefix wins, and a kept reply is not another CA's."""
     root, one, inner = Shelf(), Shelf(), Shelf()
     for shelf, text in ((root, b"root"), (one, b"one"), (inner, b"inner")):
-        shelf.held[ASKED] = HeldAnswer(text, NOW, NOW + 86400)
+        shelf.held[ASKED] = held_answer(text, NOW, NOW + 86400)
     page = Reply(200, b"page")
     made = responder(
         {"": root, "/ca": one, "/ca/inner/": inner}, pages={"/MAMC/AQU": lambda _: page}
@@ -230,7 +233,7 @@ def test_each_prefix_has_its_own_answers_and_pages_stand_beside() -> None:
             for end in (b"/",) if not prefix else (b"", b"/"):
                 assert as_reply(posted(made, b"POST " + prefix + end, ASKED, ""))[1] == text
                 assert general(made, "POST", prefix + end, ASKED).body == text
-    one.held[ASKED] = HeldAnswer(b"new", NOW, NOW + 86400)
+    one.held[ASKED] = held_answer(b"new", NOW, NOW + 86400)
     one.generation += 1  # of the second of three
     assert as_reply(got(made, b"GET /ca" + path, ""))[1] == b"new"
     assert got(made, b"GET /MAMC/AQU", "") is None
@@ -247,7 +250,7 @@ def test_what_is_kept_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     made = responder(shelf)
     for number in range(500):
         body = b"%06d" % number
-        shelf.held[body] = HeldAnswer(bytes(500), NOW, NOW + 86400)
+        shelf.held[body] = held_answer(bytes(500), NOW, NOW + 86400)
         made.hot.tick(NOW + number // 20)
         assert posted(made, b"POST /", body, "") is not None
         assert len(made.hot._kept) < 40
@@ -265,7 +268,7 @@ def test_what_is_full_sees_commits_and_keeps_what_is_true(
     ends = NOW + (600 if shrinks else 86400)
     bodies = [b"%06d" % number for number in range(20)]
     for text in (b"old", b"new"):
-        shelf.held = {body: HeldAnswer(text, NOW, ends) for body in bodies}
+        shelf.held = {body: held_answer(text, NOW, ends) for body in bodies}
         shelf.generation += 1
         for body in (*bodies, *reversed(bodies)):
             headers, found = as_reply(posted(made, b"POST /", body, ""))
@@ -355,6 +358,6 @@ def test_only_what_was_answered_from_the_shelf_teaches_how_paths_begin() -> None
     line = b"GET /" + quote(b64encode(body), safe="").encode()
     assert as_reply(got(made, line, "::1"))[1] == b"live"
     assert not made.hot._paths._heads
-    shelf.held[body] = HeldAnswer(b"held", NOW, NOW + 86400)
+    shelf.held[body] = held_answer(b"held", NOW, NOW + 86400)
     assert as_reply(got(made, line, "::1"))[1] == b"held"
     assert list(made.hot._paths._heads.values()) == [body[:66]]

@@ -15,6 +15,7 @@ from holdfast.seams import HeldAnswer, LedgerEntry
 from holdfast.services.agreement import Agreement
 from holdfast.services.responder_sweeps import DISAGREEMENTS, OVERRULINGS, Sweeps
 from holdfast.services.responder_tally import Tallies
+from support.held import held_answer
 from support.pki import a_root
 
 NOW = datetime.now(UTC).replace(microsecond=0)
@@ -53,7 +54,7 @@ class Good:
         end = NOW + timedelta(hours=9)
         single = SingleResponse(CertID.of(SERIAL, CA.certificate), GOOD, NOW, end)
         der = signer.respond([single], produced_at=NOW)
-        return HeldAnswer(der, int(NOW.timestamp()), int(end.timestamp()))
+        return held_answer(der, int(NOW.timestamp()), int(end.timestamp()))
 
 
 def run(*, revoked: bool) -> tuple[list[list[object]], list[int], Tallies]:

@@ -26,6 +26,7 @@ from holdfast.plan.answering import Answer, refusal
 from holdfast.seams import HeldAnswer
 from holdfast.sources.presigned import Presigned
 from support.clock import START, FakeClock
+from support.held import held_answer
 from support.pki import a_root
 
 CA = a_root("Presigned", at=START - timedelta(days=30))
@@ -75,7 +76,7 @@ class Shelf:
             ],
             produced_at=this_update,
         )
-        held = HeldAnswer(der, NOW + begins, NOW + ends)
+        held = held_answer(der, NOW + begins, NOW + ends)
         self.answers[ca_tag(CA.certificate), serial_octets(SERIAL)] = held
         return held
 
@@ -108,7 +109,7 @@ def test_what_lies_ready_is_given_with_what_it_says(said: CertificateStatus) -> 
     shelf = Shelf()
     held = shelf.put(said)
     source = presigned(shelf)
-    assert source.held_now(asked(), NOW) == (*held, said.text)
+    assert source.held_now(asked(), NOW) == (*held[:3], said.text, held.digest.hex())
     answer = source.answer_now(asked())
     assert answer is not None
     assert answer.der == held.der
@@ -145,7 +146,11 @@ def test_one_answer_may_speak_by_two_hashes() -> None:
     held = shelf.put(REVOKED, one="sha1", two="sha256")
     source = presigned(shelf, hash_algorithms=("sha1", "sha256"))
     for name in ("sha1", "sha256"):
-        assert source.held_now(asked(SERIAL, name), NOW) == (*held, "revoked")
+        assert source.held_now(asked(SERIAL, name), NOW) == (
+            *held[:3],
+            "revoked",
+            held.digest.hex(),
+        )
 
 
 def test_an_answer_about_another_certificate_is_never_given() -> None:
