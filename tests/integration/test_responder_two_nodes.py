@@ -170,6 +170,8 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Two]:
         made.ca("init", "--ledger", url, "--name", "Two Nodes")
         made.ca("issue", "www.test")
         made.ca("issue", "gone.test")
+        made.ca("issue", "lost.test")
+        made.ca("revoke", "lost.test")
         made.ca("signer", "signer-1")
         made.ca("signer", "signer-2")
         for node in nodes:
@@ -247,6 +249,7 @@ def test_the_guides_settings_are_what_is_read(two: Two) -> None:
     """And `--check` finds nothing in what would be answered."""
     first, _ = two.nodes
     settings = first.folder / "holdfast.toml"
+    soon(lambda: two.asked(first.port, "lost.test") == "revoked")
     done = ran([*HOLDFAST, "responder", "-c", settings, "--check", "--json"])
     assert done.returncode == 0, done.stderr
     kinds = {row["kind"].partition(":")[0] for row in json.loads(done.stdout)["answers"]}
