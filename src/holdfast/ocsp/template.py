@@ -8,7 +8,7 @@ encoder itself, which is asked once for each length that occurs.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from hashlib import sha256
 from typing import NamedTuple
@@ -21,6 +21,7 @@ from holdfast.ocsp.response import assemble, encode_responder_id
 from holdfast.ocsp.sign import Signer
 
 MAX_SHAPES = 4096  # lengths and statuses whose parts are kept; then they are made anew
+TOGETHER = 64  # responses that are signed one right after the other
 
 
 class _Parts(NamedTuple):
@@ -150,35 +151,45 @@ class Moment:
         return response, len(before) + parts.status_at
 
     def records(
-        self, rows: Iterable[tuple[bytes, bytes]], head: Callable[[int, int], bytes]
+        self, rows: Sequence[tuple[bytes, bytes]], head: Callable[[int, int], bytes]
     ) -> list[tuple[bytes, bytes]]:
         """For each (serial, certificate_status) of `rows` the serial, and the response with its
         SHA-256 before it and before that what `head` makes of where in the response its
-        certificate_status begins, and of how long that is."""
+        certificate_status begins, and of how long that is. `TOGETHER` at a time: signing one after
+        the other finds its tables still in the cache."""
         template = self.template
         sign, end = template.sign, template.end
         shapes: dict[tuple[int, bytes], _Shape] = {}
-        length, said = -1, b""
-        pieces: tuple[bytes, ...] = ()
-        fronts: dict[int, tuple[bytes, bytes, bytes]] = {}
-        made = []
-        for serial, certificate_status in rows:
-            if certificate_status is not said or len(serial) != length:
-                length, said = len(serial), certificate_status
-                shape = shapes.get((length, said))
+        made: list[tuple[bytes, bytes]] = []
+        for start in range(0, len(rows), TOGETHER):
+            few = rows[start : start + TOGETHER]
+            of_each: list[_Shape] = []
+            for serial, said in few:
+                shape = shapes.get((len(serial), said))
                 if shape is None:
-                    parts = self._parts.get((length, said, 0)) or self._made((length, said, 0))
-                    shape = shapes[length, said] = _Shape(parts, {})
-                pieces, fronts = shape.parts.pieces, shape.fronts
-            tbs = serial.join(pieces)
-            signature = sign(tbs)
-            front = fronts.get(len(signature))
-            if front is None:
-                before, between = template.envelope(len(tbs), len(signature))
-                status_at = len(before) + shapes[length, said].parts.status_at
-                front = fronts[len(signature)] = head(status_at, len(said)), before, between
-            response = b"".join((front[1], tbs, front[2], signature, end))
-            made.append((serial, front[0] + sha256(response).digest() + response))
+                    key = len(serial), said, 0
+                    shape = _Shape(self._parts.get(key) or self._made(key), {})
+                    shapes[len(serial), said] = shape
+                of_each.append(shape)
+            signed = [
+                serial.join(shape.parts.pieces)
+                for (serial, _), shape in zip(few, of_each, strict=True)
+            ]
+            signatures = [sign(tbs) for tbs in signed]
+            for (serial, said), shape, tbs, signature in zip(
+                few, of_each, signed, signatures, strict=True
+            ):
+                front = shape.fronts.get(len(signature))
+                if front is None:
+                    before, between = template.envelope(len(tbs), len(signature))
+                    status_at = len(before) + shape.parts.status_at
+                    front = shape.fronts[len(signature)] = (
+                        head(status_at, len(said)),
+                        before,
+                        between,
+                    )
+                response = b"".join((front[1], tbs, front[2], signature, end))
+                made.append((serial, front[0] + sha256(response).digest() + response))
         return made
 
     def _made(self, shape: tuple[int, bytes, int]) -> _Parts:

@@ -124,14 +124,18 @@ class _Listing:
 
     def __iter__(self) -> Iterator[Row]:
         row_of, at = self._row, self._at
-        for number, entry in enumerate(self._ledger.entries()):
-            if number % TOLD == 0:
-                self._pause()
-            row = row_of(entry, at)
-            if row is None:
-                self.without += 1
-            else:
-                yield row
+        entries = iter(self._ledger.entries())
+        while True:
+            self._pause()
+            several = list(islice(entries, TOLD))
+            if not several:
+                return
+            for entry in several:
+                row = row_of(entry, at)
+                if row is None:
+                    self.without += 1
+                else:
+                    yield row
 
 
 class Presigner:
@@ -166,6 +170,7 @@ class Presigner:
         self._processes = processes
         self._choose = choose
         self._wish = wish
+        self._plain = wish.rules.ca_revoked is None
         self._clock = clock
         self._identity = identity
         self._half = None if delay is None else delay.total_seconds() / 2
@@ -239,7 +244,7 @@ class Presigner:
         """What is to be said of `entry`; None when nothing is signed ahead for it."""
         if entry.not_after < at and not self._wish.ended:
             return None
-        if entry.revoked_at is None and self._wish.rules.ca_revoked is None:
+        if entry.revoked_at is None and self._plain:
             return serial_octets(entry.serial), GOOD_DER
         if entry.revoked_at is not None and self._detailed(entry):
             return None  # RFC 6960 4.4.2, 4.4.5: what is told beside differs from one to the next
