@@ -10,8 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Container, Sequence
 
 from holdfast.ocsp.http import MAX_GET_URL
-from holdfast.services.responder_live import Due as LiveDue
-from holdfast.services.responder_live import LiveReplies
+from holdfast.services.responder_live import Due, LiveReplies
 from holdfast.services.responder_mounts import Mount, Mounts
 from holdfast.services.responder_paths import PlainPaths, plain_request
 from holdfast.services.responder_refusals import Refusals
@@ -22,10 +21,6 @@ KEPT_BYTES = 72 << 20  # of replies that are kept; 87,000 of those signed by P-2
 ANEW_AFTER = 10  # seconds; when more is asked than can be kept, replacing costs more than it saves
 _OVERHEAD = 330  # bytes of an entry beside its key and its value, as resident memory grows
 _FOR_EVER = 1 << 62
-
-Due = tuple[Mount, bytes, bytes | None, str]
-"""A plain request whose reply is not kept: who answers, under what key it would be kept (of a GET
-its line), the DER of a POST, and whose it is."""
 
 Rest = tuple[bytes, bytes, int]
 """What follows the Date of a reply, in the part that many share and its own, and the counter of
@@ -143,6 +138,9 @@ class HotReplies:
         gets = asked.count(None)
         learnt = self._read(mount, due, asked) if gets else ()
         if mount.shelf is None:
+            plain = [data for data in asked if data is not None]
+            if len(plain) == len(due):
+                return self._live.answers(mount, due, plain, self._epoch)
             return self._rest(mount, due, asked, [None] * len(due))
         held = mount.held_together(asked, self._epoch)
         replies: list[bytes | None] = []
@@ -196,16 +194,19 @@ class HotReplies:
         replies: list[bytes | None],
     ) -> list[bytes | None]:
         """What no shelf has is answered live; what is not plain is left to the general way."""
-        places = []
-        live: list[LiveDue] = []
-        for place, (one, data, reply) in enumerate(zip(due, asked, replies, strict=True)):
-            method = "POST" if one[2] is not None else "GET"
+        few = []
+        for place, reply in enumerate(replies):
             if reply is not None:
-                self._row[self._post if one[2] is not None else self._get] += 1
-            elif data is not None:
-                places.append(place)
-                live.append((mount, data, method, one[3]))
-        for place, reply in zip(places, self._live.answers(live, self._epoch), strict=True):
+                self._row[self._get if due[place][2] is None else self._post] += 1
+            elif asked[place] is not None:
+                few.append(place)
+        made = self._live.answers(
+            mount,
+            [due[place] for place in few],
+            [data for place in few if (data := asked[place]) is not None],
+            self._epoch,
+        )
+        for place, reply in zip(few, made, strict=True):
             replies[place] = reply
         return replies
 

@@ -26,8 +26,9 @@ from holdfast.services.responder_tally import Tally
 
 _log = logging.getLogger("holdfast.responder")
 
-Due = tuple[Mount, bytes, str, str]
-"""A plain request that is to be answered now: who does, its DER, its method, and whose it is."""
+Due = tuple[Mount, bytes, bytes | None, str]
+"""A plain request that has no reply yet: who answers it, under what key a reply would be kept (of a
+GET its line), the DER of a POST, and whose it is."""
 
 
 class LiveReplies:
@@ -37,46 +38,44 @@ class LiveReplies:
         self._max_age = max_age
         self._row = tally.row
         self._at = tally.at
-        self._live = tally.at["live"]
-        self._of_method = {"GET": tally.at["get"], "POST": tally.at["post"]}
+        self._live, self._get, self._post = tally.at["live"], tally.at["get"], tally.at["post"]
         self._refusals = refusals
 
-    def answers(self, due: Sequence[Due], epoch: int) -> list[bytes | None]:
-        """The replies at the epoch second `epoch`, in the order of `due`."""
-        replies: list[bytes | None] = [None] * len(due)
-        for mount in {one[0] for one in due}:
-            places = [place for place, one in enumerate(due) if one[0] is mount]
-            signed = _signed(mount, [due[place][1] for place in places])
-            counted: dict[str, int] = {}
-            times, shared = (-1, -1), b""  # answers of one second share them
-            for place, made in zip(places, signed, strict=True):
-                if made is None:
-                    replies[place] = self._other(due[place], epoch)
-                    continue
-                der, begins, ends, said, nonced, digest = made
-                counted[said] = counted.get(said, 0) + 1
-                method = due[place][2]
-                counted[method] = counted.get(method, 0) + 1
-                if nonced:
-                    replies[place] = uncacheable(der)
-                    continue
-                if times != (begins, ends):
-                    times = begins, ends
-                    shared = headers(begins, ends, max_age_of(ends, epoch, self._max_age))
-                replies[place] = shared + with_etag(der, digest)
-            self._count(counted)
+    def answers(
+        self, mount: Mount, due: Sequence[Due], asked: Sequence[bytes], epoch: int
+    ) -> list[bytes | None]:
+        """The replies at the epoch second `epoch` to `asked`, the DER of the requests `due` of
+        `mount`, in their order."""
+        replies: list[bytes | None] = []
+        said: list[str] = []
+        gets = 0
+        times, shared = (-1, -1), b""  # answers of one second share them
+        for one, data, made in zip(due, asked, _signed(mount, asked), strict=True):
+            if made is None:
+                replies.append(self._other(one, data, epoch))
+                continue
+            der, begins, ends, says, nonced, digest = made
+            said.append(says)
+            if one[2] is None:
+                gets += 1
+            if nonced:
+                replies.append(uncacheable(der))
+                continue
+            if times != (begins, ends):
+                times = begins, ends
+                shared = headers(begins, ends, max_age_of(ends, epoch, self._max_age))
+            replies.append(shared + with_etag(der, digest))
+        row = self._row
+        for says in set(said):
+            row[self._at[says]] += said.count(says)
+        row[self._live] += len(said)
+        row[self._get] += gets
+        row[self._post] += len(said) - gets
         return replies
 
-    def _count(self, counted: dict[str, int]) -> None:
-        """By certificate_status and by method: of each once."""
-        for name, number in counted.items():
-            at = self._of_method.get(name)
-            self._row[self._at[name] if at is None else at] += number
-            self._row[self._live] += number if at is not None else 0
-
-    def _other(self, due: Due, epoch: int) -> bytes | None:
+    def _other(self, due: Due, data: bytes, epoch: int) -> bytes | None:
         """Of a request that is not answered in octets alone."""
-        mount, data, method, peer = due
+        mount, _, body, peer = due
         try:
             given = mount.answer_now(data)
         except Exception:
@@ -85,10 +84,10 @@ class LiveReplies:
             return None
         row = self._row
         row[self._live] += 1
-        row[self._of_method[method]] += 1
+        row[self._get if body is None else self._post] += 1
         if given.response_status is not ResponseStatus.successful:
             row[self._at[given.response_status.name]] += 1
-            self._refusals.tell(given, method=method, peer=peer)
+            self._refusals.tell(given, method="GET" if body is None else "POST", peer=peer)
             return uncacheable(given.der)
         for single in given.singles:
             row[self._at[single.certificate_status.text]] += 1
@@ -102,7 +101,7 @@ class LiveReplies:
         return shared + own
 
 
-def _signed(mount: Mount, several: list[bytes]) -> Sequence[Signed | None]:
+def _signed(mount: Mount, several: Sequence[bytes]) -> Sequence[Signed | None]:
     if mount.signed_now is None:
         return [None] * len(several)
     try:

@@ -21,12 +21,10 @@ _TIMES = (
     b"Content-Type: " + RESPONSE_TYPE.encode() + b"\r\n"
     b"Last-Modified: %b\r\nExpires: %b\r\nCache-Control: " + _CACHE_CONTROL + b"\r\n"
 )
-_LENGTHS = tuple(b'"\r\nContent-Length: %d\r\n\r\n' % length for length in range(4096))
-"""Spelled once: a format costs more."""
 _UNCACHED = (
     b"Content-Type: " + RESPONSE_TYPE.encode() + b"\r\n"
     b"Cache-Control: no-store\r\n"
-    b"Content-Length: %d\r\n\r\n%b"
+    b"Content-Length: %d\r\n\r\n"
 )
 
 
@@ -44,14 +42,12 @@ def cacheable(der: bytes, this_update: int, next_update: int, max_age: int) -> t
 
 def with_etag(der: bytes, digest: str) -> bytes:
     """The second part of these; `digest` is the SHA-256 of `der` in hex."""
-    length = len(der)
-    after = _LENGTHS[length] if length < 4096 else b'"\r\nContent-Length: %d\r\n\r\n' % length
-    return b'ETag: "' + digest.encode() + after + der
+    return b'ETag: "' + digest.encode() + _length(len(der)) + der
 
 
 def uncacheable(der: bytes) -> bytes:
     """The same of an error or a nonced answer (R19, R22)."""
-    return _UNCACHED % (len(der), der)
+    return _uncached(len(der)) + der
 
 
 def cacheable_reply(
@@ -79,6 +75,17 @@ def uncacheable_reply(der: bytes) -> Reply:
 def headers(this_update: int, next_update: int, max_age: int) -> bytes:
     """The first part of `cacheable`."""
     return _TIMES % (_date(this_update), _date(next_update), max_age)
+
+
+@lru_cache(maxsize=1024)
+def _length(octets: int) -> bytes:
+    """After the ETag; spelled once, for a format costs more than all else of a reply."""
+    return b'"\r\nContent-Length: %d\r\n\r\n' % octets
+
+
+@lru_cache(maxsize=1024)
+def _uncached(octets: int) -> bytes:
+    return _UNCACHED % octets
 
 
 @lru_cache(maxsize=4096)
