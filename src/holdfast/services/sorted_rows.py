@@ -6,11 +6,13 @@ the shelf, which are gone with the process however it ends; rows can be gone thr
 
 from __future__ import annotations
 
+import gc
 import heapq
 import marshal
 import struct
 import tempfile
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from operator import itemgetter
 from pathlib import Path
 from typing import IO
@@ -19,6 +21,7 @@ from holdfast.errors import StoreError
 from holdfast.plan.presigning import Row
 
 RUN = 1 << 20  # rows sorted in memory: about 150 MB
+SELDOM = 100_000  # new objects
 CHUNK = 4096  # rows written and read at a time
 _SERIAL, _SAID = itemgetter(0), itemgetter(1)
 _LENGTH = struct.Struct("<Q")  # of each chunk, in octets, before it
@@ -32,13 +35,14 @@ class SortedRows:
         self._runs: list[IO[bytes]] = []
         self._rest: list[Row] = []
         self._count = 0
-        gathered: list[Row] = []
-        for row in rows:
-            gathered.append(row)
-            if len(gathered) == run:
-                self._spill(gathered)
-                gathered = []
-        _sort(gathered)
+        with _seldom_collected():
+            gathered: list[Row] = []
+            for row in rows:
+                gathered.append(row)
+                if len(gathered) == run:
+                    self._spill(gathered)
+                    gathered = []
+            _sort(gathered)
         self._rest = gathered
         self._count += len(gathered)
 
@@ -72,6 +76,18 @@ class SortedRows:
                 f"{self._place}: no room to sort the ledger: {error.strerror or error}",
                 hint=f"make room there; {RUN} certificates need about 50 MB",
             ) from error
+
+
+@contextmanager
+def _seldom_collected() -> Iterator[None]:
+    """Garbage is looked for among the newest objects alone, and once in `SELDOM` of them: looking
+    as often as usual, through all rows there are, takes as long as the listing."""
+    before = gc.get_threshold()
+    gc.set_threshold(SELDOM, 1000, 1000)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
 
 
 def _sort(rows: list[Row]) -> None:
