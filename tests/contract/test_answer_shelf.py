@@ -93,6 +93,23 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "answers.lmdb"
 
 
+def test_several_are_held_as_each_alone(path: Path, fill: Fill) -> None:
+    shelf = Answers(path)
+    serials = [serial_octets(number) for number in (3, 1, 4, 1, 5)]
+    assert shelf.held_together(ca_tag(ONE), serials) == [None] * 5
+    fill(path, (1, b"first"), (3, b"third"))
+    found = shelf.held_together(ca_tag(ONE), serials)
+    assert found == [shelf.held(ca_tag(ONE), serial) for serial in serials]
+    assert [None if one is None else one.der for one in found] == [
+        GOOD + b"third",
+        GOOD + b"first",
+        None,
+        GOOD + b"first",
+        None,
+    ]
+    assert shelf.held_together(ca_tag(ONE), []) == []
+
+
 def test_a_shelf_that_is_not_there_is_empty_until_it_is(path: Path, fill: Fill) -> None:
     shelf = Answers(path)
     before = shelf.generation

@@ -151,6 +151,41 @@ def test_both_ways_say_the_same(answering: object) -> None:
     assert made.tally.read()["get"] == made.tally.read()["post"] == 2
 
 
+def a_house() -> Responder:
+    """A shelf, one that signs in octets and one that answers in general, each under its path."""
+    shelf = Shelf()
+    for number in range(4):
+        text = b"held %d" % number
+        shelf.held[b"0\x03\x02\x01%c" % number] = held_answer(text, NOW - number, NOW + 86400)
+    return responder({"/shelf": shelf, "/octets": InOctets(), "/general": Live()})
+
+
+_BODIES = st.integers(0, 8).map(lambda number: b"0\x03\x02\x01%c" % number)
+_PATHS = st.sampled_from([b"/shelf", b"/octets", b"/general"])
+_ASKED = st.tuples(_PATHS, _BODIES, st.sampled_from(["GET", "POST", "junk"]))
+
+
+@given(st.lists(_ASKED, max_size=20))
+def test_what_comes_together_is_answered_as_if_each_came_alone(
+    several: list[tuple[bytes, bytes, str]],
+) -> None:
+    """In order, and counted alike, whatever is asked of whom beside it."""
+
+    def asked(made: Responder, path: bytes, body: bytes, how: str) -> bytes | Due | None:
+        if how == "POST":
+            return made.hot.post(b"POST " + path, body, "::1")
+        text = b"Mjunk" if how == "junk" else quote(b64encode(body), safe="").encode()
+        return made.hot.get(b"GET " + path + b"/" + text, "::1")
+
+    alone, together = a_house(), a_house()
+    each = [_paid(alone, asked(alone, *one)) for one in several]
+    found = [asked(together, *one) for one in several]
+    due = [one for one in found if isinstance(one, tuple)]
+    assert len(due) == len(found)  # nothing is kept yet
+    assert together.hot.answers(due) == each
+    assert together.tally.read() == alone.tally.read()
+
+
 def test_a_kept_reply_costs_no_look_and_is_forgotten_at_a_commit() -> None:
     """R32: the very next request after a commit is answered by what was committed."""
     shelf = Shelf()

@@ -153,6 +153,18 @@ def test_one_answer_may_speak_by_two_hashes() -> None:
         )
 
 
+def test_of_several_requests_each_has_its_own() -> None:
+    """With what is held, what is not, what nobody can read and nothing at all."""
+    shelf = Shelf()
+    held = shelf.put()
+    source = presigned(shelf)
+    several = [None, asked(), b"junk", asked(SERIAL + 1), asked(SERIAL, "sha256"), asked()]
+    alone = [None if data is None else source.held_now(data, NOW) for data in several]
+    assert source.held_together(several, NOW) == alone
+    assert [one is None or one[0] == held.der for one in alone] == [True] * 6
+    assert [one is not None for one in alone] == [False, True, False, False, False, True]
+
+
 def test_an_answer_about_another_certificate_is_never_given() -> None:
     """Whatever lies under the key: the CertID that was asked has to stand in it."""
     shelf = Shelf()
