@@ -212,6 +212,8 @@ class HotReplies:
 
     def _keep(self, key: bytes, made: Rest, next_update: int | None) -> None:
         """Until its max-age begins to shrink; `next_update` None: for this second."""
+        if key in self._kept or key in self._brief:
+            return  # asked twice in one turn of the loop
         size = len(key) + len(made[1]) + _OVERHEAD
         if self._kept_bytes + self._brief_bytes + size > KEPT_BYTES:
             self._full = True  # until `tick` lets it begin anew

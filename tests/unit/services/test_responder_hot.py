@@ -292,6 +292,17 @@ def test_what_is_kept_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert min(made.hot._kept) == b"000400"  # begun anew each ten seconds: twenty a second
 
 
+def test_what_is_asked_many_times_at_once_is_kept_and_counted_once() -> None:
+    made = responder(Shelf())
+    one = made.hot.get(LINE, "")
+    assert isinstance(one, tuple)
+    made.hot.answers([one])
+    alone = made.hot._kept_bytes
+    made.hot._forget()
+    assert len(set(made.hot.answers([one] * 50))) == 1
+    assert made.hot._kept_bytes == alone > 0
+
+
 @pytest.mark.parametrize("shrinks", [False, True])
 def test_what_is_full_sees_commits_and_keeps_what_is_true(
     monkeypatch: pytest.MonkeyPatch, shrinks: bool
