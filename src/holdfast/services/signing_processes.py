@@ -210,7 +210,7 @@ class SigningProcesses:
             worker.count, seconds = said
             if signs and seconds > 0 and worker.count:
                 rate = worker.count / seconds
-                self.batch = max(LEAST, min(MOST, int(rate * SECONDS), 2 * self.batch))
+                self.batch = max(LEAST, min(MOST, int(rate * SECONDS), 8 * self.batch))
 
     def _ended(self, worker: _Worker) -> Unavailable:
         worker.state = _State.IDLE
