@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import subprocess
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 
 from support.cli import holdfast
 from support.pki import a_root, a_server, private, written
+from support.processes import HOLDFAST
 
 BEGIN = datetime.now(UTC).replace(microsecond=0) - timedelta(days=1)
 
@@ -285,3 +287,25 @@ def test_what_a_terminal_would_obey_is_shown(folder: Path) -> None:
     done = holdfast("show", "\x1b[31mred.pem")
     assert "\x1b" not in done.err
     assert r"\x1b[31mred.pem" in done.err
+
+
+def test_a_package_that_is_not_installed_is_named(tmp_path: Path) -> None:
+    """As after `make demo`, which installs what it needs and no more."""
+    (tmp_path / "lmdb.py").write_text("raise ModuleNotFoundError(name='lmdb')\n")
+    ca = a_root()
+    private(tmp_path / "ca.pem", ca.issued.pem + ca.issued.key_pem())
+    (tmp_path / "index.txt").touch()
+    words = ["presign", "--ca", "ca.pem", "--index", "index.txt", "--store", "answers.mdb"]
+    done = subprocess.run(
+        [*HOLDFAST, *words],
+        check=False,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 2
+    assert "need the package lmdb" in done.stderr
+    assert "hint: pip install 'holdfast[responder]'" in done.stderr
+    assert "Traceback" not in done.stderr

@@ -21,12 +21,11 @@ from threading import RLock, get_ident
 from time import monotonic
 from typing import Any
 
-import lmdb
-
 from holdfast.errors import StoreError
 from holdfast.plan.record import DIGEST_AT, SIZE, TIMES
 from holdfast.seams import HeldAnswer
 from holdfast.stores.answers_commits import Commits
+from holdfast.stores.lmdb_package import lmdb
 
 FORM = b"holdfast answers 2"
 FORM_KEY = b"form"

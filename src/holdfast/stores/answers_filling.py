@@ -16,8 +16,6 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import lmdb
-
 from holdfast.errors import OperatorError, StoreError
 from holdfast.ocsp.certid import ca_mark, ca_tag
 from holdfast.pki.certificate import Certificate
@@ -33,6 +31,7 @@ from holdfast.stores.answers import (
     told,
     trouble,
 )
+from holdfast.stores.lmdb_package import lmdb
 
 
 class Filling:
