@@ -98,7 +98,7 @@ def test_native_from_stock_to_staple_and_back(tmp_path: Path, loop: Loop) -> Non
         dry = holdfast(*world.words("--dry-run"))
         assert (dry.code, world.everything()) == (0, stock)
         code, told = world.setup()
-        assert (code, told["state"]) == (0, "works"), told
+        assert (code, told["state"]) == (0, "works"), json.dumps(told, indent=1)
         assert "haproxy-fetches-nothing" in [one["code"] for one in told["troubles"]]
         assert world.stapled()
         made = world.everything()
@@ -106,7 +106,7 @@ def test_native_from_stock_to_staple_and_back(tmp_path: Path, loop: Loop) -> Non
         assert (code, told["state"], told["changes"]) == (0, "works", [])
         assert world.everything() == made
         code, told = world.setup("--off")
-        assert (code, told["state"]) == (0, "taken-back"), told
+        assert (code, told["state"]) == (0, "taken-back"), json.dumps(told, indent=1)
         assert world.everything() == stock
         assert not world.stapled()
 
@@ -120,11 +120,11 @@ def test_keeper_from_stock_to_staple_and_back(tmp_path: Path, loop: Loop) -> Non
         world.mode, world.given = "keeper", ("-c", settings)
         with running([*HOLDFAST, "keep", "--json", "-c", settings], cwd=tmp_path, until=b"\n}\n"):
             code, told = world.setup()
-            assert (code, told["state"]) == (0, "works"), told
+            assert (code, told["state"]) == (0, "works"), json.dumps(told, indent=1)
             assert world.stapled()
             assert 'kind = "haproxy"' in settings.read_text()
             code, told = world.setup("--off")
-            assert (code, told["state"]) == (0, "taken-back"), told
+            assert (code, told["state"]) == (0, "taken-back"), json.dumps(told, indent=1)
             assert settings.read_text() == begun
             assert world.everything() == stock
 
@@ -135,7 +135,7 @@ def test_an_issuer_that_is_given_is_laid_beside(tmp_path: Path, loop: Loop) -> N
         issuer.write_bytes(CA.issued.pem)
         world.given = ("--issuer", issuer)
         code, told = world.setup()
-        assert (code, told["state"]) == (0, "works"), told
+        assert (code, told["state"]) == (0, "works"), json.dumps(told, indent=1)
         assert world.stock.pem.with_suffix(".pem.issuer").exists()
         assert world.stapled()
 
@@ -201,5 +201,5 @@ def test_a_stale_response_of_another_certificate_is_replaced(tmp_path: Path, loo
         stale = world.stock.pem.with_suffix(".pem.ocsp")
         stale.write_bytes(other.staple(this_update=NOW, window=timedelta(hours=2)).der)
         code, told = world.setup()
-        assert (code, told["state"]) == (0, "works"), told
+        assert (code, told["state"]) == (0, "works"), json.dumps(told, indent=1)
         assert world.stapled()
