@@ -129,10 +129,10 @@ class AnswerShelf(Protocol):
 
     `held(ca, serial)`: what lies there for the CA whose tag is `ca` (`certid.ca_tag`) and the
     serial whose INTEGER has these content octets, None when nothing does; `held_together` gives the
-    same of several serials, as of one commit. It sees every commit
-    made before the call, whichever process made it; one that has ended is the caller's business.
-    `generation` changes when anything was committed; asking costs less than `held`. Neither
-    blocks. A shelf that is not there yet is an empty one. Both raise `StoreError` when the medium
+    same of several serials, as of one commit. Both see every commit made before the call, whichever
+    process made it; one that has ended is the caller's business.
+    `generation` changes when anything was committed; asking costs less than `held`. None
+    blocks. A shelf that is not there yet is an empty one. All raise `StoreError` when the medium
     fails. Made in the process that reads: a shelf does not survive a fork.
     """
 
