@@ -1,7 +1,8 @@
 """A running daemon: its master process by its pid file, told by a signal, watched by its children.
 
 Laws: a process is signalled only when it is the program that is expected, whatever an old pid file
-says; a daemon that does not run is no error, since it reads its files when it starts.
+says; nor before it has its children, for a daemon that has only begun may die of a signal; a daemon
+that does not run is no error, since it reads its files when it starts.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ PROC = Path("/proc")
 LOOK_EVERY = 0.02  # seconds
 ANSWER_WITHIN = 30.0  # seconds for new children: a large configuration takes some
 LEAVE_WITHIN = 3.0  # seconds for the old ones to stop accepting
+START_WITHIN = 2.0  # seconds from a pid file to the first child
 
 Serves = Callable[[str], bool]
 """Whether a child with this title takes new connections."""
@@ -78,6 +80,22 @@ class Master:
     def serving(self, pid: int, serves: Serves) -> frozenset[int]:
         """The children of `pid` that take connections."""
         return frozenset(child for child in _children(pid) if serves(_title(child)))
+
+    async def settled(self, pid: int, serves: Serves) -> frozenset[int]:
+        """`serving`, once two looks find the same; none, after a while, of one that works alone.
+
+        Apache writes its pid file, then catches signals, then makes its children one by one: told
+        earlier it dies, and a child that it makes later is not what came of the reload.
+        """
+        ends = time.monotonic() + START_WITHIN
+        before: frozenset[int] = frozenset()
+        while time.monotonic() < ends and _alive(pid):
+            now = self.serving(pid, serves)
+            if now and now == before:
+                return now
+            before = now
+            await asyncio.sleep(LOOK_EVERY)
+        return before
 
     async def replaced(
         self, pid: int, old: frozenset[int], serves: Serves, *, within: float = ANSWER_WITHIN

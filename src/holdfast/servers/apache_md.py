@@ -235,7 +235,7 @@ class Apache:
         pid = self._master.pid(self._pid_file)
         if pid is None and not self._reload:
             return  # it reads its store when it starts
-        before = frozenset() if pid is None else self._master.serving(pid, _serves)
+        before = frozenset() if pid is None else await self._master.settled(pid, _serves)
         await self._master.told(self._reload, pid, signal.SIGUSR1, deadline=self._deadline)
         if pid is None or not before:
             return

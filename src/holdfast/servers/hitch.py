@@ -144,7 +144,7 @@ class Hitch:
         if pid is None and not self._reload:
             _log.info("reload server=%s not-running: it reads its files at its start", self._name)
             return
-        before = frozenset() if pid is None else self._master.serving(pid, bool)
+        before = frozenset() if pid is None else await self._master.settled(pid, bool)
         await self._master.told(self._reload, pid, signal.SIGHUP, deadline=self._deadline)
         if pid is None or not before:
             return

@@ -184,7 +184,7 @@ class Nginx:
                 "reload server=%s is not running: it reads its files when it starts", self._name
             )
             return
-        before = frozenset() if pid is None else self._master.serving(pid, serves)
+        before = frozenset() if pid is None else await self._master.settled(pid, serves)
         await self._master.told(self._reload, pid, signal.SIGHUP, deadline=self._deadline)
         if pid is None or not before:  # nothing to watch
             return

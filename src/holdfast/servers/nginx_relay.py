@@ -102,7 +102,7 @@ class NginxRelayServer:
             if pid is None and not self._reload_words:
                 _log.info("reload server=%s not-running: it knows no staples", self.name)
                 return
-            before = frozenset() if pid is None else self._master.serving(pid, serves)
+            before = frozenset() if pid is None else await self._master.settled(pid, serves)
             words, deadline = self._reload_words, self._deadline
             await self._master.told(words, pid, signal.SIGHUP, deadline=deadline)
             if pid is None or not before:

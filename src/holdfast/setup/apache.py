@@ -131,7 +131,7 @@ class Apache:
             await self._stopped(master, pid)
             await self._started()
             return
-        before = master.serving(pid, bool)
+        before = await master.settled(pid, bool)
         begun = mark(self._logs())
         number = signal.SIGHUP if restart else signal.SIGUSR1
         command = () if restart else self._reload

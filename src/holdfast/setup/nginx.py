@@ -173,7 +173,7 @@ class Nginx:
                 "nginx is not running, so there is nothing to reload",
                 hint="start it; it reads its configuration then",
             )
-        before = self._master.serving(pid, _serves)
+        before = await self._master.settled(pid, _serves)
         mark = log.mark(self._logs)
         self._master.signal(pid, signal.SIGHUP)
         if not before:  # a single process: it has no workers to be replaced
