@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -44,8 +47,8 @@ class Begun:
         return int(self._process.stdout.readline())
 
     def end(self) -> None:
-        subprocess.run(["pkill", "-KILL", "-P", str(self.pid)], check=False)
-        self._process.kill()
+        with contextlib.suppress(ProcessLookupError):  # its own session: the children too
+            os.killpg(self.pid, signal.SIGKILL)
         self._process.communicate()
 
 
