@@ -27,7 +27,8 @@ from holdfast.plan.record import mask
 from holdfast.plan.rules import Rules
 from holdfast.seams import LedgerEntry
 from holdfast.services.presign import Presigner
-from holdfast.services.signing_processes import Orders, SigningProcesses
+from holdfast.services.signing_processes import SigningProcesses
+from holdfast.services.signing_worker import Orders
 from holdfast.stores.answers import Answers
 from holdfast.stores.answers_filling import Filling
 

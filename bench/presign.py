@@ -40,7 +40,8 @@ from holdfast.plan.record import mask
 from holdfast.plan.rules import Rules
 from holdfast.seams import LedgerEntry
 from holdfast.services.presign import Presigner
-from holdfast.services.signing_processes import Orders, SigningProcesses, signed
+from holdfast.services.signing_processes import SigningProcesses
+from holdfast.services.signing_worker import Orders, signed
 from holdfast.stores.answers_filling import Filling
 from holdfast.stores.index_txt import write_index
 

@@ -20,7 +20,8 @@ from holdfast.ocsp.sign import Signer
 from holdfast.plan.presigning import Wish, refuse_hasty
 from holdfast.plan.record import mask
 from holdfast.services.presign import Presigner, Progress
-from holdfast.services.signing_processes import Choose, Orders, SigningProcesses
+from holdfast.services.signing_processes import SigningProcesses
+from holdfast.services.signing_worker import Choose, Orders
 from holdfast.sources.signer_files import SignerFiles
 from holdfast.sources.signers import Signers
 from holdfast.stores.answers import MAX_SHELF

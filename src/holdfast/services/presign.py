@@ -23,26 +23,22 @@ from holdfast.errors import StoreError, Unavailable
 from holdfast.ocsp.certid import serial_octets
 from holdfast.ocsp.sign import Signer
 from holdfast.plan.presigning import (
-    GOOD_DER,
     Need,
     Row,
     Step,
     Wish,
     compare,
     limit,
-    strictest,
-    told,
     window,
 )
 from holdfast.plan.record import Record
-from holdfast.plan.rules import Told
 from holdfast.seams import Clock, Ledger, LedgerEntry
+from holdfast.services.ledger_rows import TOLD, LedgerRows, Listing
 from holdfast.services.signing_processes import MOST, Batch, SigningProcesses
 from holdfast.services.sorted_rows import SortedRows
 
 PART = 10_000  # records read at a time
 EVERY = timedelta(hours=1)  # how often a ledger that tells its changes is compared in whole
-TOLD = 5000  # serials between two words of progress
 
 log = structlog.get_logger("holdfast.presign")
 
@@ -109,35 +105,6 @@ class _Going:
     left: int = 0
 
 
-class _Listing:
-    """The rows of a ledger, with a `pause` now and then; `without`: entries that have none."""
-
-    def __init__(
-        self,
-        ledger: Ledger,
-        row: Callable[[LedgerEntry, datetime], Row | None],
-        at: datetime,
-        pause: Callable[[], None],
-    ) -> None:
-        self.without = 0
-        self._ledger, self._row, self._at, self._pause = ledger, row, at, pause
-
-    def __iter__(self) -> Iterator[Row]:
-        row_of, at = self._row, self._at
-        entries = iter(self._ledger.entries())
-        while True:
-            self._pause()
-            several = list(islice(entries, TOLD))
-            if not several:
-                return
-            for entry in several:
-                row = row_of(entry, at)
-                if row is None:
-                    self.without += 1
-                else:
-                    yield row
-
-
 class Presigner:
     """One CA's ledger and its part of a shelf.
 
@@ -170,7 +137,7 @@ class Presigner:
         self._processes = processes
         self._choose = choose
         self._wish = wish
-        self._plain = wish.rules.ca_revoked is None
+        self._rows = LedgerRows(wish)
         self._clock = clock
         self._identity = identity
         self._half = None if delay is None else delay.total_seconds() / 2
@@ -212,7 +179,7 @@ class Presigner:
         now = int(at.timestamp())
         soonest = self._wish.due(begins, ends)
         shelf = self.shelf  # what is wrong with it is told before the ledger is read
-        listing = _Listing(self._ledger, self._row, at, self._pause)
+        listing = Listing(self._ledger, self._rows, at, self._pause)
         with closing(SortedRows(listing, shelf.path.parent)) as listed:
             total = Tally(listed=len(listed), without=listing.without)
             self._looked = self._clock.monotonic()
@@ -240,23 +207,6 @@ class Presigner:
         self._again = min(max(again, at + slack / 2), at + EVERY)
         return replace(total, kept=max(0, total.listed - total.signed))
 
-    def _row(self, entry: LedgerEntry, at: datetime) -> Row | None:
-        """What is to be said of `entry`; None when nothing is signed ahead for it."""
-        if entry.not_after < at and not self._wish.ended:
-            return None
-        if entry.revoked_at is None and self._plain:
-            return serial_octets(entry.serial), GOOD_DER
-        if entry.revoked_at is not None and self._detailed(entry):
-            return None  # RFC 6960 4.4.2, 4.4.5: what is told beside differs from one to the next
-        status = told(entry.revoked_at, entry.reason, self._wish.rules.ca_revoked)
-        return serial_octets(entry.serial), status
-
-    def _detailed(self, entry: LedgerEntry) -> bool:
-        tell = self._wish.rules.tell
-        return (entry.invalidity_date is not None and Told.INVALIDITY_DATE in tell) or (
-            entry.crl is not None and Told.CRL in tell
-        )
-
     def _records(self) -> Iterator[Record]:
         """What lies on the shelf, read in parts, so that no page is pinned while signing."""
         after = None
@@ -268,7 +218,7 @@ class Presigner:
 
     def _everything(self, listed: SortedRows, at: datetime) -> Iterator[Batch]:
         """What `_batches` gives where nothing is held yet, in half of the time."""
-        rows, done = strictest(listed), 0
+        rows, done = iter(listed), 0
         while part := list(islice(rows, self._processes.share(len(listed) - done))):
             self._progress(done, len(listed))
             yield Batch(part, at)
@@ -374,7 +324,7 @@ class Presigner:
             if not entries:
                 break
             for entry in entries:
-                row = self._row(entry, at)
+                row = self._rows.row(entry, at)
                 found[serial_octets(entry.serial)] = None if row is None else row[1]
         changed = sorted(found.items())
         for start in range(0, len(changed), MOST):

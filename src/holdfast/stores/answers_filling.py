@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import fcntl
 import os
+from bisect import bisect_right
 from collections.abc import Sequence
 from io import BytesIO
 from itertools import islice
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -119,9 +121,7 @@ class Filling:
                     transaction.delete(serial)
                 with transaction.cursor() as cursor:
                     last = bytes(cursor.key()) if cursor.last() else b""
-                    split = len(answers)
-                    while split and answers[split - 1][0] > last:
-                        split -= 1
+                    split = bisect_right(answers, last, key=itemgetter(0))
                     # appending fills every page; serials from within are put where they belong
                     for few, append in ((answers[:split], False), (answers[split:], True)):
                         _, added = cursor.putmulti(few, append=append)

@@ -20,7 +20,8 @@ from holdfast.plan.record import mask
 from holdfast.plan.rules import Rules, Told
 from holdfast.seams import LedgerEntry
 from holdfast.services.presign import Presigner, Tally
-from holdfast.services.signing_processes import LEAST, SMALLEST, Orders, SigningProcesses
+from holdfast.services.signing_processes import LEAST, SMALLEST, SigningProcesses
+from holdfast.services.signing_worker import Orders
 from holdfast.stores.answers import Answers
 from holdfast.stores.answers_filling import Filling
 from support.apart import apart

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import resource
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,19 +15,28 @@ from holdfast.errors import StoreError
 from holdfast.services.sorted_rows import SortedRows
 from support.apart import apart
 
+SERIALS = st.binary(min_size=1, max_size=20) | st.sampled_from([b"\x01", b"\x01\x00", b"\x02"])
+ROWS = st.lists(st.tuples(SERIALS, st.binary(max_size=3)), max_size=200)
 
-@given(st.lists(st.tuples(st.binary(max_size=20), st.binary(max_size=3)), max_size=200))
-def test_sorted_in_runs_as_in_memory(rows: list[tuple[bytes, bytes]]) -> None:
+
+@given(ROWS, st.integers(1, 50))
+def test_sorted_in_runs_as_in_memory(rows: list[tuple[bytes, bytes]], length: int) -> None:
+    """Each serial once, with the last in order of what is said: revoked (0xa1), not good (0x80)."""
+    expected = sorted(dict(sorted(rows)).items())
     for run in (1, 7, 1000):
-        listed = SortedRows(iter(rows), Path("/tmp"), run=run)
-        assert list(listed) == sorted(rows)
-        assert list(listed) == sorted(rows)
+        listed = SortedRows(parted(rows, length), Path("/tmp"), run=run)
+        assert list(listed) == expected
+        assert list(listed) == expected
         assert len(listed) == len(rows)
         listed.close()
 
 
+def parted(rows: list[tuple[bytes, bytes]], length: int) -> Iterator[list[tuple[bytes, bytes]]]:
+    return (rows[start : start + length] for start in range(0, len(rows), length))
+
+
 def test_nothing_is_left_beside_the_shelf(tmp_path: Path) -> None:
-    listed = SortedRows(((bytes([n]), b"") for n in range(100)), tmp_path, run=10)
+    listed = SortedRows(([(bytes([n]), b"")] for n in range(100)), tmp_path, run=10)
     assert list(tmp_path.iterdir()) == []
     listed.close()
 
@@ -35,7 +45,7 @@ def test_no_room_is_told_with_the_place(tmp_path: Path) -> None:
     def full() -> None:
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
-        rows = ((n.to_bytes(8, "big"), b"\x80\x00") for n in range(1000))
+        rows = ([(n.to_bytes(8, "big"), b"\x80\x00")] for n in range(1000))
         with pytest.raises(StoreError, match="no room to sort") as raised:
             SortedRows(rows, tmp_path, run=500)
         assert str(tmp_path) in raised.value.message
