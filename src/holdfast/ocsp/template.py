@@ -33,10 +33,14 @@ class _Parts(NamedTuple):
 
 
 class _Shape(NamedTuple):
-    """What responses of one shape share; `fronts` by the length of the signature: what stands
-    before the ResponseData, and between it and the signature."""
+    """What responses share whose serials are of this `length` and that say the same; `fronts` by
+    the length of the signature: what stands before the response, before the ResponseData, and
+    between that and the signature."""
 
-    parts: _Parts
+    length: int
+    said: bytes
+    pieces: tuple[bytes, ...]
+    status_at: int
     fronts: dict[int, tuple[bytes, bytes, bytes]]
 
 
@@ -160,36 +164,33 @@ class Moment:
         template = self.template
         sign, end = template.sign, template.end
         shapes: dict[tuple[int, bytes], _Shape] = {}
+        shape: _Shape | None = None
         made: list[tuple[bytes, bytes]] = []
         for start in range(0, len(rows), TOGETHER):
             few = rows[start : start + TOGETHER]
             of_each: list[_Shape] = []
+            signed: list[bytes] = []
             for serial, said in few:
-                shape = shapes.get((len(serial), said))
-                if shape is None:
-                    key = len(serial), said, 0
-                    shape = _Shape(self._parts.get(key) or self._made(key), {})
-                    shapes[len(serial), said] = shape
+                if shape is None or said is not shape.said or len(serial) != shape.length:
+                    key = len(serial), said
+                    shape = shapes.get(key)
+                    if shape is None:
+                        parts = self._parts.get((*key, 0)) or self._made((*key, 0))
+                        shape = shapes[key] = _Shape(*key, *parts, {})
                 of_each.append(shape)
-            signed = [
-                serial.join(shape.parts.pieces)
-                for (serial, _), shape in zip(few, of_each, strict=True)
-            ]
+                signed.append(serial.join(shape.pieces))
             signatures = [sign(tbs) for tbs in signed]
-            for (serial, said), shape, tbs, signature in zip(
+            for (serial, said), of, tbs, signature in zip(
                 few, of_each, signed, signatures, strict=True
             ):
-                front = shape.fronts.get(len(signature))
+                front = of.fronts.get(len(signature))
                 if front is None:
                     before, between = template.envelope(len(tbs), len(signature))
-                    status_at = len(before) + shape.parts.status_at
-                    front = shape.fronts[len(signature)] = (
-                        head(status_at, len(said)),
-                        before,
-                        between,
-                    )
-                response = b"".join((front[1], tbs, front[2], signature, end))
-                made.append((serial, front[0] + sha256(response).digest() + response))
+                    front = head(len(before) + of.status_at, len(said)), before, between
+                    of.fronts[len(signature)] = front
+                begin, before, between = front
+                response = b"".join((before, tbs, between, signature, end))
+                made.append((serial, b"".join((begin, sha256(response).digest(), response))))
         return made
 
     def _made(self, shape: tuple[int, bytes, int]) -> _Parts:
