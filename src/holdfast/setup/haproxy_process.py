@@ -3,7 +3,8 @@
 Laws: nothing is taken for done by time alone. The master forks its workers and then executes itself
 anew; between the two it blocks SIGUSR2 and forgets one that comes (2.6, `src/mworker.c`): so it is
 told only while it listens, and has refused a configuration when it listens again without new
-workers.
+workers, and does so for `SURE`: one look may fall into its handler of the signal, or, where a
+worker ends just then, miss those that stand behind it in the kernel's list of children.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from holdfast.net.files import read_bounded
 from holdfast.setup.haproxy_disk import listens
 
 STARTING = 5.0  # seconds that a master may be busy with itself before it is told
+SURE = 0.3  # seconds that a master looks as if it had refused
 MAX_ENVIRONMENT = 1024 * 1024  # bytes
 SOCKET_DEADLINE = 2.0  # seconds for startup logs
 MAX_LOGS = 256 * 1024  # bytes of them
@@ -78,18 +80,22 @@ class Processes:
 
     async def _taken_up(self, pid: int, before: frozenset[int]) -> bool:
         ends = time.monotonic() + self._deadline
-        busy, came_at = False, None
+        busy, came_at, refused_at = False, None, None
         while time.monotonic() < ends:
             # in this order: a master makes its workers before it listens again
             listening = _listening(pid)
             workers = self._workers(pid)
             busy = busy or not listening
             if workers - before and listening:
-                came_at = came_at or time.monotonic()
+                came_at, refused_at = came_at or time.monotonic(), None
                 if not workers & before or time.monotonic() - came_at > LEAVE_WITHIN:
                     return True
             elif not workers or (busy and listening):
-                return False
+                refused_at = refused_at or time.monotonic()
+                if time.monotonic() - refused_at > SURE:
+                    return False
+            else:
+                refused_at = None
             await asyncio.sleep(LOOK_EVERY)
         return came_at is not None
 
