@@ -15,6 +15,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
+from itertools import chain
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import NamedTuple
@@ -38,6 +39,7 @@ PATIENCE = 300.0  # seconds without a word from anybody; a slow token signs 20 a
 FIRST, LEAST, MOST = 100, 20, 10_000  # rows of a batch: the first, and bounds of the later ones
 SECONDS = 0.25  # of signing that a batch should take
 SMALLEST = 8  # the last batches are a part in so many of one: each commit takes its time
+SHORT = 1000  # serials that a pipe takes though nobody reads it
 UNDER_WAY = 3  # batches a process: signed, or being signed, and not yet written
 
 
@@ -160,10 +162,13 @@ class SigningProcesses:
 
     def _have_written(self, first: _UnderWay, left: frozenset[bytes]) -> None:
         """Not yet, where that would be long to tell and the process has its next batch to sign."""
-        worker = first.worker
+        worker, batch = first.worker, first.batch
         assert worker is not None
-        if left and worker.signs is not None:
-            return
+        if left:
+            of_it = chain((serial for serial, _ in batch.rows), batch.gone)
+            left = left.intersection(of_it)
+            if len(left) > SHORT and worker.signs is not None:
+                return
         first.state, worker.writes = _State.WRITES, first
         self._say(worker, Write(left))
 

@@ -14,7 +14,7 @@ from holdfast.ocsp.sign import Signer
 from holdfast.pki import issue
 from holdfast.plan.presigning import GOOD_DER, Row
 from holdfast.plan.rules import Rules
-from holdfast.services.signing_processes import UNDER_WAY, Batch, SigningProcesses
+from holdfast.services.signing_processes import SHORT, UNDER_WAY, Batch, SigningProcesses
 from holdfast.services.signing_worker import STRETCH, Choose, Orders
 from support.apart import apart
 from support.clock import FakeClock
@@ -168,6 +168,23 @@ def test_what_changed_since_is_asked_for_just_before_it_is_written(tmp_path: Pat
         assert counts == [5, 4, 5, 4, 5]
         assert noted(path) == [line(batch, left) for batch in batches]
         assert [one for n, one in enumerate(asked) if one not in asked[:n]] == batches
+
+    apart(work)
+
+
+def test_a_long_list_of_changes_is_told_to_a_process_that_reads(tmp_path: Path) -> None:
+    """To one that signs it is not: its pipe would be full, and who sends would wait with it."""
+
+    def work() -> None:
+        path = tmp_path / "noted"
+        processes = processes_for(path)
+        batches = [Batch(rows(10_000 * n, 5000), AT) for n in range(12)]
+        left = frozenset(serial for batch in batches for serial, _ in batch.rows[::2])
+        assert len(left) // len(batches) > SHORT
+        counts = [count for count, _ in processes.sign(batches, lambda _batch: left)]
+        processes.close()
+        assert counts == [2500] * 12
+        assert noted(path) == [line(batch, left) for batch in batches]
 
     apart(work)
 
