@@ -1,14 +1,15 @@
 """A running daemon: its master process by its pid file, told by a signal, watched by its children.
 
 Laws: a process is signalled only when it is the program that is expected, whatever an old pid file
-says; nor before it has its children, for a daemon that has only begun may die of a signal; a daemon
-that does not run is no error, since it reads its files when it starts.
+says, and while it catches the signal: one that begins, or restarts, may die of it. A daemon that
+does not run is no error, since it reads its files when it starts.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
+import re
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -23,6 +24,9 @@ LOOK_EVERY = 0.02  # seconds
 ANSWER_WITHIN = 30.0  # seconds for new children: a large configuration takes some
 LEAVE_WITHIN = 3.0  # seconds for the old ones to stop accepting
 START_WITHIN = 2.0  # seconds from a pid file to the first child
+HEAR_WITHIN = 5.0  # seconds that a daemon may be busy with itself before it is told
+
+_MASK = re.compile(r"^Sig(Blk|Cgt):\s*([0-9a-f]+)$", re.MULTILINE)
 
 Serves = Callable[[str], bool]
 """Whether a child with this title takes new connections."""
@@ -64,9 +68,11 @@ class Master:
     async def told(
         self, command: Sequence[str], pid: int | None, number: Signals, *, deadline: float
     ) -> None:
-        """Reload by `command` if there is one, else by the signal; `DeliveryError` if refused."""
+        """Reload by `command` if there is one, else by the signal; `DeliveryError` if refused, or
+        if the process does not catch the signal."""
         if not command:
             if pid is not None:
+                await self._hearing(pid, number)
                 self.signal(pid, number)
             return
         ended = await run_program(self._server, command, deadline=deadline)
@@ -77,6 +83,21 @@ class Master:
                 hint="run it by hand as the user of the keeper; it is tried again",
             )
 
+    async def _hearing(self, pid: int, number: Signals) -> None:
+        """Return once two looks find that it catches the signal, or that it is gone: of two close
+        to each other the second could reach it in the middle of the restart by the first."""
+        ends = time.monotonic() + HEAR_WITHIN
+        seen = 0
+        while seen < 2 and _alive(pid):
+            seen = seen + 1 if catches(pid, number) else 0
+            if not seen and time.monotonic() >= ends:
+                raise DeliveryError(
+                    f"{self._server}: process {pid} does not catch {number.name}, and would die of "
+                    "it",
+                    hint="does it start, or restart? if it never does, say how: reload = [...]",
+                )
+            await asyncio.sleep(LOOK_EVERY)
+
     def serving(self, pid: int, serves: Serves) -> frozenset[int]:
         """The children of `pid` that take connections."""
         return frozenset(child for child in _children(pid) if serves(_title(child)))
@@ -84,8 +105,8 @@ class Master:
     async def settled(self, pid: int, serves: Serves) -> frozenset[int]:
         """`serving`, once two looks find the same; none, after a while, of one that works alone.
 
-        Apache writes its pid file, then catches signals, then makes its children one by one: told
-        earlier it dies, and a child that it makes later is not what came of the reload.
+        Apache writes its pid file and then makes its children one by one: what it makes later is
+        not what came of a reload.
         """
         ends = time.monotonic() + START_WITHIN
         before: frozenset[int] = frozenset()
@@ -116,6 +137,18 @@ class Master:
                 return False
             await asyncio.sleep(LOOK_EVERY)
         return came_at is not None
+
+
+def catches(pid: int, number: Signals) -> bool:
+    """Whether the process has a handler for the signal and does not block it now (proc_pid_status:
+    SigCgt, SigBlk)."""
+    try:
+        text = (PROC / str(pid) / "status").read_text()
+    except OSError:
+        return False
+    masks = {name: int(mask, 16) for name, mask in _MASK.findall(text)}
+    bit = 1 << (number - 1)
+    return not masks.get("Blk", 0) & bit and bool(masks.get("Cgt", 0) & bit)
 
 
 def _children(pid: int) -> list[int]:

@@ -244,6 +244,7 @@ class Apache:
                 f"{self._name}: Apache (process {pid}) has no new children after its restart",
                 hint="its error log says why",
             )
+        await self._master.settled(pid, _serves)  # the last of them reads its store later
 
 
 def entry_of(staple: Staple) -> bytes:

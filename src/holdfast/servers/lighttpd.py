@@ -4,6 +4,10 @@ What lighttpd does by itself (1.4.69, mod_openssl): it starts without the file, 
 unlooked at, reads it again when the staple has 256 s left and the file is newer, and forgets a
 staple up to 64 s after its nextUpdate. The restart leaves old connections their time: with
 `server.graceful-restart-bg` new handshakes do not wait for them.
+
+Law: it is told once at a time. A SIGUSR1 while it restarts is forgotten, or kills it: for a moment
+it has no handler (and its pid file is empty). So each restart is waited for, and who looks and sees
+the old staple tells it again.
 """
 
 from __future__ import annotations
@@ -27,6 +31,7 @@ from holdfast.servers.reloads import Change
 PROGRAM = "lighttpd"
 CONFIG = "/etc/lighttpd/lighttpd.conf"  # Debian's
 PID_FILE = "/run/lighttpd.pid"
+RESTARTS = 0.25  # seconds in which it begins to restart: after that it can be seen to be at it
 
 _log = logging.getLogger("holdfast.servers")
 
@@ -94,11 +99,16 @@ class Lighttpd:
             )
 
     async def reload(self, changes: Sequence[Change]) -> None:
-        pid = await asyncio.to_thread(self._master.pid, self._pid_file)
-        if pid is None and not self._reload:
+        if not await self._tell() and self._look is None:
             _log.info("reload server=%s not-running: it reads its files at its start", self._name)
-            return
-        await self._master.told(self._reload, pid, signal.SIGUSR1, deadline=self._deadline)
         if self._look is not None:
             for change in changes:
-                await self._look.until_shown(change, within=self._deadline)
+                await self._look.until_shown(change, within=self._deadline, again=self._tell)
+
+    async def _tell(self) -> bool:
+        """False when nobody is there to be told: while it restarts its pid file is empty."""
+        pid = await asyncio.to_thread(self._master.pid, self._pid_file)
+        await self._master.told(self._reload, pid, signal.SIGUSR1, deadline=self._deadline)
+        if pid is not None:
+            await asyncio.sleep(RESTARTS)
+        return pid is not None or bool(self._reload)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Awaitable, Callable
 
 from holdfast.errors import DeliveryError, HoldfastError
 from holdfast.net.dial import resolve
@@ -17,6 +18,12 @@ from holdfast.tls.observation import Observation
 LOOK_EVERY = 0.05  # seconds
 ONE_LOOK = 5.0  # seconds for one handshake
 AWAY = 4  # looks at nobody, after which a server is not reached
+AGAIN_AFTER = 2.0  # seconds after which a server is told again
+
+Again = Callable[[], Awaitable[object]]
+
+
+async def _nothing() -> None: ...
 
 
 class Look:
@@ -27,10 +34,11 @@ class Look:
         self._host, self._port = place[0] or "localhost", place[1]
         self._subjects: dict[str, Subject] = {}  # of what was delivered: a CertID has no name
 
-    async def until_shown(self, change: Change, *, within: float) -> None:
+    async def until_shown(self, change: Change, *, within: float, again: Again = _nothing) -> None:
         """`DeliveryError` when a handshake still shows something else after `within` seconds.
 
         A server that cannot be reached, or shows another certificate, is left to its proof.
+        `again` tells a server once more that seems not to have heard.
         """
         if change.staple is not None:
             self._subjects[change.certid.key] = change.staple.subject
@@ -39,6 +47,7 @@ class Look:
             return
         wanted = None if change.staple is None else change.staple.der
         ends = time.monotonic() + within
+        told = time.monotonic()
         away = 0  # looks in a row that saw nobody: a daemon that restarts drops connections
         while True:
             seen = await self._seen(subject)
@@ -52,6 +61,9 @@ class Look:
                 return
             if seen is not None and time.monotonic() >= ends:
                 break
+            if time.monotonic() - told >= AGAIN_AFTER:
+                await again()
+                told = time.monotonic()
             await asyncio.sleep(LOOK_EVERY)
         shows = "shows another staple" if wanted is not None else "still shows a staple"
         raise DeliveryError(

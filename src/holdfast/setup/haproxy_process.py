@@ -10,7 +10,6 @@ worker ends just then, miss those that stand behind it in the kernel's list of c
 from __future__ import annotations
 
 import asyncio
-import re
 import signal
 import socket
 import time
@@ -19,7 +18,7 @@ from pathlib import Path
 
 from holdfast.conf.text import read_text
 from holdfast.errors import DeliveryError, OperatorError
-from holdfast.net.daemon import LEAVE_WITHIN, LOOK_EVERY, PROC, Master
+from holdfast.net.daemon import LEAVE_WITHIN, LOOK_EVERY, PROC, Master, catches
 from holdfast.net.files import read_bounded
 from holdfast.setup.haproxy_disk import listens
 
@@ -28,9 +27,6 @@ SURE = 0.3  # seconds that a master looks as if it had refused
 MAX_ENVIRONMENT = 1024 * 1024  # bytes
 SOCKET_DEADLINE = 2.0  # seconds for startup logs
 MAX_LOGS = 256 * 1024  # bytes of them
-
-_MASK = re.compile(r"^Sig(Blk|Cgt):\s*([0-9a-f]+)$", re.MULTILINE)
-_USR2 = 1 << (signal.SIGUSR2 - 1)
 
 
 class Processes:
@@ -74,7 +70,7 @@ class Processes:
         """The workers, once the master listens to signals."""
         ends = time.monotonic() + STARTING
         while True:
-            if _listening(pid) or time.monotonic() >= ends:
+            if catches(pid, signal.SIGUSR2) or time.monotonic() >= ends:
                 return self._workers(pid)
             await asyncio.sleep(LOOK_EVERY)
 
@@ -83,7 +79,7 @@ class Processes:
         busy, came_at, refused_at = False, None, None
         while time.monotonic() < ends:
             # in this order: a master makes its workers before it listens again
-            listening = _listening(pid)
+            listening = catches(pid, signal.SIGUSR2)
             workers = self._workers(pid)
             busy = busy or not listening
             if workers - before and listening:
@@ -149,13 +145,3 @@ def startup_logs(address: str) -> list[str]:
     except OSError:
         return []
     return said.decode("utf-8", "replace").splitlines()
-
-
-def _listening(pid: int) -> bool:
-    """Whether the process takes SIGUSR2 now."""
-    try:
-        status = (PROC / str(pid) / "status").read_text()
-    except OSError:
-        return False
-    masks = {name: int(mask, 16) for name, mask in _MASK.findall(status)}
-    return not masks.get("Blk", 0) & _USR2 and bool(masks.get("Cgt", 0) & _USR2)

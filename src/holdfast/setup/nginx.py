@@ -175,7 +175,7 @@ class Nginx:
             )
         before = await self._master.settled(pid, _serves)
         mark = log.mark(self._logs)
-        self._master.signal(pid, signal.SIGHUP)
+        await self._master.told((), pid, signal.SIGHUP, deadline=self._deadline)
         if not before:  # a single process: it has no workers to be replaced
             return
         ends = time.monotonic() + self._deadline

@@ -68,6 +68,23 @@ def test_k21_every_handshake_after_the_delivery_shows_it(
         assert server.reloads == before
 
 
+def test_k11_what_follows_a_restart_at_once_is_shown_too(
+    world: DeskWorld, server: Lighttpd
+) -> None:
+    """lighttpd dies of a SIGUSR1 in the middle of a restart; what it is given again it shows
+    before it has restarted."""
+    with server:
+        adapter = server.adapter(clock=world.clock, pace=AT_ONCE)
+        for age in range(9, 3, -1):
+            staple = world.staple(age=age * MINUTE)
+            world.run(adapter.deliver(staple))
+            again = server.adapter(clock=world.clock, pace=AT_ONCE)
+            world.run(again.deliver(staple))
+        revoked = world.staple(age=MINUTE, status=REVOKED)
+        world.run(again.deliver(revoked))
+        assert world.shown(server.port) == revoked.der
+
+
 def test_an_open_connection_does_not_keep_a_delivery_waiting(
     world: DeskWorld, server: Lighttpd
 ) -> None:

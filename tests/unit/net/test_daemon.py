@@ -12,6 +12,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from holdfast.errors import DeliveryError
 from holdfast.net import daemon
 from holdfast.net.daemon import Master
 
@@ -77,6 +78,53 @@ def test_a_master_that_has_only_begun_is_waited_for(begun: Begun, master: Master
 
     settled, child = asyncio.run(seen())
     assert settled == {child}
+
+
+BUSY = """
+import os, signal, sys
+sys.stdin.readline()
+signal.signal(signal.SIGUSR1, lambda *_: os._exit(7))
+print(flush=True)
+signal.pause()
+"""
+
+
+@pytest.fixture
+def busy() -> Iterator[subprocess.Popen[str]]:
+    """One that dies of SIGUSR1 until it is told a line; then it ends with 7."""
+    words = [sys.executable, "-c", BUSY]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(words, stdin=pipe, stdout=pipe, text=True) as process:
+        yield process
+        process.kill()
+
+
+def test_a_signal_waits_until_it_is_caught(busy: subprocess.Popen[str], master: Master) -> None:
+    """lighttpd in the middle of a restart, Apache at its start."""
+
+    async def told() -> None:
+        tells = asyncio.create_task(master.told((), busy.pid, signal.SIGUSR1, deadline=1))
+        await asyncio.sleep(5 * daemon.LOOK_EVERY)
+        assert not tells.done()
+        assert busy.poll() is None
+        assert busy.stdin is not None
+        busy.stdin.write("hear\n")
+        busy.stdin.flush()
+        await tells
+
+    asyncio.run(told())
+    assert busy.wait(timeout=10) == 7
+
+
+def test_red_one_that_never_catches_it_is_not_killed(
+    busy: subprocess.Popen[str], master: Master, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(daemon, "HEAR_WITHIN", 3 * daemon.LOOK_EVERY)
+    with pytest.raises(DeliveryError, match="does not catch SIGUSR1, and would die of it"):
+        asyncio.run(master.told((), busy.pid, signal.SIGUSR1, deadline=1))
+    assert busy.poll() is None
+    os.kill(busy.pid, signal.SIGUSR1)
+    assert busy.wait(timeout=10) == -signal.SIGUSR1, "it would have"
 
 
 def test_children_that_run_are_seen_at_once(begun: Begun, master: Master) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from holdfast.errors import DeliveryError
 from holdfast.ocsp.certid import Subject
+from holdfast.servers import look as look_module
 from holdfast.servers.look import AWAY, Look
 from holdfast.servers.reloads import Change
 from holdfast.tls.observation import Observation
@@ -59,6 +60,18 @@ def test_k21_a_dropped_handshake_of_a_restart_is_not_the_end_of_looking() -> Non
     old, new = showing(OLD.der), showing(NEW.der)
     assert look(new) == 1
     assert look(old, None, None, old, None, new) == 6
+
+
+def test_a_server_that_did_not_hear_is_told_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(look_module, "AGAIN_AFTER", 0.0)
+    scripted = Scripted(showing(OLD.der))
+
+    async def again() -> None:
+        scripted.script = (showing(NEW.der),)
+
+    change = Change(NEW.subject.certid, NEW)
+    asyncio.run(scripted.until_shown(change, within=5, again=again))
+    assert scripted.looks == 2
 
 
 def test_a_server_that_is_not_there_is_left_to_its_proof() -> None:

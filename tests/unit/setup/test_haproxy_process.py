@@ -24,7 +24,7 @@ def reload(looks: Sequence[Look], patch: pytest.MonkeyPatch) -> int:
     script = [(True, OLD), *looks]
     number = 0
 
-    def listening(_pid: int) -> bool:
+    def listening(*_: Any) -> bool:
         return script[min(number, len(script) - 1)][0]
 
     def serving(*_: Any) -> frozenset[int]:
@@ -35,7 +35,7 @@ def reload(looks: Sequence[Look], patch: pytest.MonkeyPatch) -> int:
     async def told(*_: Any, **__: Any) -> None:
         pass
 
-    patch.setattr(haproxy_process, "_listening", listening)
+    patch.setattr(haproxy_process, "catches", listening)
     patch.setattr(haproxy_process, "SURE", 3.5 * LOOK_EVERY)
     patch.setattr(Master, "serving", serving)
     patch.setattr(Master, "told", told)
