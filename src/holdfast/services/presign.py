@@ -35,7 +35,7 @@ from holdfast.plan.record import Record
 from holdfast.seams import Clock, Ledger, LedgerEntry
 from holdfast.services.ledger_rows import TOLD, LedgerRows, Listing
 from holdfast.services.signing_processes import MOST, Batch, SigningProcesses
-from holdfast.services.sorted_rows import SortedRows
+from holdfast.services.sorted_rows import SortedRows, seldom_collected
 
 PART = 10_000  # records read at a time
 EVERY = timedelta(hours=1)  # how often a ledger that tells its changes is compared in whole
@@ -180,7 +180,7 @@ class Presigner:
         soonest = self._wish.due(begins, ends)
         shelf = self.shelf  # what is wrong with it is told before the ledger is read
         listing = Listing(self._ledger, self._rows, at, self._pause)
-        with closing(SortedRows(listing, shelf.path.parent)) as listed:
+        with seldom_collected(), closing(SortedRows(listing, shelf.path.parent)) as listed:
             total = Tally(listed=len(listed), without=listing.without)
             self._looked = self._clock.monotonic()
             left, empty = len(listed), not shelf.count()

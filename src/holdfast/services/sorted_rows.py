@@ -38,12 +38,11 @@ class SortedRows:
         self._runs: list[IO[bytes]] = []
         self._rest = _InMemory()
         self._count = 0
-        with _seldom_collected():
-            for part in parts:
-                self._rest.add(part)
-                self._count += len(part)
-                if self._rest.count >= run:
-                    self._spill()
+        for part in parts:
+            self._rest.add(part)
+            self._count += len(part)
+            if self._rest.count >= run:
+                self._spill()
 
     def __len__(self) -> int:
         """How many rows there were, those of one serial too."""
@@ -78,9 +77,9 @@ class SortedRows:
 
 
 @contextmanager
-def _seldom_collected() -> Iterator[None]:
-    """Garbage is looked for among the newest objects alone, and once in `SELDOM` of them: looking
-    as often as usual, through all rows there are, takes as long as the listing."""
+def seldom_collected() -> Iterator[None]:
+    """For while there are rows: garbage is looked for among the newest objects alone, and once in
+    `SELDOM` of them. Looking as often as usual, through all rows, takes as long as listing them."""
     before = gc.get_threshold()
     gc.set_threshold(SELDOM, 1000, 1000)
     try:
