@@ -218,7 +218,7 @@ class Presigner:
 
     def _everything(self, listed: SortedRows, at: datetime) -> Iterator[Batch]:
         """What `_batches` gives where nothing is held yet, in half of the time."""
-        rows, done = iter(listed), 0
+        rows, done = listed.drained(), 0
         while part := list(islice(rows, self._processes.share(len(listed) - done))):
             self._progress(done, len(listed))
             yield Batch(part, at)

@@ -13,6 +13,7 @@ import heapq
 import marshal
 import struct
 import tempfile
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain, islice
@@ -49,9 +50,18 @@ class SortedRows:
         return self._count
 
     def __iter__(self) -> Iterator[Row]:
+        return self._merged(self._rest)
+
+    def drained(self) -> Iterator[Row]:
+        """The same for the last time: what was come past is given back to memory then and there,
+        which takes its time for millions."""
+        rest, self._rest = self._rest, _InMemory()
+        return self._merged(rest.drained())
+
+    def _merged(self, rest: Iterable[Row]) -> Iterator[Row]:
         if not self._runs:
-            return iter(self._rest)
-        return strictest(heapq.merge(*map(_read, self._runs), self._rest))
+            return iter(rest)
+        return strictest(heapq.merge(*map(_read, self._runs), rest))
 
     def close(self) -> None:
         for run in self._runs:
@@ -59,7 +69,7 @@ class SortedRows:
         self._rest, self._runs, self._count = _InMemory(), [], 0
 
     def _spill(self) -> None:
-        rows, self._rest = iter(self._rest), _InMemory()
+        rows, self._rest = self._rest.drained(), _InMemory()
         try:
             run = tempfile.TemporaryFile(dir=self._place)  # noqa: SIM115
             self._runs.append(run)
@@ -104,6 +114,11 @@ class _InMemory:
 
     def __iter__(self) -> Iterator[Row]:
         return chain.from_iterable(map(_sorted, self._parts))
+
+    def drained(self) -> Iterator[Row]:
+        parts = deque(self._parts)
+        self._parts = []
+        return chain.from_iterable(_sorted(parts.popleft()) for _ in range(len(parts)))
 
 
 def _sorted(rows: list[Row]) -> list[Row]:

@@ -27,6 +27,7 @@ def test_sorted_in_runs_as_in_memory(rows: list[tuple[bytes, bytes]], length: in
         listed = SortedRows(parted(rows, length), Path("/tmp"), run=run)
         assert list(listed) == expected
         assert list(listed) == expected
+        assert list(listed.drained()) == expected
         assert len(listed) == len(rows)
         listed.close()
 
