@@ -14,7 +14,7 @@ from hashlib import sha256
 from typing import NamedTuple
 
 from holdfast.ocsp import der
-from holdfast.ocsp.algorithms import signing
+from holdfast.ocsp.algorithms import signing, signing_together
 from holdfast.ocsp.certid import HASH_OIDS, issuer_hashes
 from holdfast.ocsp.extension import Extension, encode_extensions
 from holdfast.ocsp.response import assemble, encode_responder_id
@@ -61,6 +61,7 @@ class Template:
         self.signer = signer
         self.hash_algorithms = tuple(hash_algorithms)
         algorithm, self.sign = signing(signer.key, pss=signer.pss, digest=signer.digest)
+        self.sign_together = signing_together(signer.key, pss=signer.pss, digest=signer.digest)
         self._algorithm = algorithm
         self._certificates = signer.certificates
         self.end = der.tlv(0xA0, der.sequence(*signer.certificates)) if signer.certificates else b""
@@ -159,10 +160,10 @@ class Moment:
     ) -> list[tuple[bytes, bytes]]:
         """For each (serial, certificate_status) of `rows` the serial, and the response with its
         SHA-256 before it and before that what `head` makes of where in the response its
-        certificate_status begins, and of how long that is. `TOGETHER` at a time: signing one after
-        the other finds its tables still in the cache."""
+        certificate_status begins, and of how long that is. `TOGETHER` at a time, step by step: each
+        step finds its code and tables still in the cache."""
         template = self.template
-        sign, end = template.sign, template.end
+        end = template.end
         shapes: dict[tuple[int, bytes], _Shape] = {}
         shape: _Shape | None = None
         made: list[tuple[bytes, bytes]] = []
@@ -179,18 +180,28 @@ class Moment:
                         shape = shapes[key] = _Shape(*key, *parts, {})
                 of_each.append(shape)
                 signed.append(serial.join(shape.pieces))
-            signatures = [sign(tbs) for tbs in signed]
-            for (serial, said), of, tbs, signature in zip(
-                few, of_each, signed, signatures, strict=True
-            ):
+            fronts: list[tuple[bytes, bytes, bytes]] = []
+            signatures = template.sign_together(signed)
+            for tbs, signature, of in zip(signed, signatures, of_each, strict=True):
                 front = of.fronts.get(len(signature))
                 if front is None:
                     before, between = template.envelope(len(tbs), len(signature))
-                    front = head(len(before) + of.status_at, len(said)), before, between
+                    front = head(len(before) + of.status_at, len(of.said)), before, between
                     of.fronts[len(signature)] = front
-                begin, before, between = front
-                response = b"".join((before, tbs, between, signature, end))
-                made.append((serial, b"".join((begin, sha256(response).digest(), response))))
+                fronts.append(front)
+            responses = [
+                b"".join((before, tbs, between, signature, end))
+                for (_, before, between), tbs, signature in zip(
+                    fronts, signed, signatures, strict=True
+                )
+            ]
+            digests = [sha256(response).digest() for response in responses]
+            made += [
+                (serial, b"".join((front[0], digest, response)))
+                for (serial, _), front, digest, response in zip(
+                    few, fronts, digests, responses, strict=True
+                )
+            ]
         return made
 
     def _made(self, shape: tuple[int, bytes, int]) -> _Parts:

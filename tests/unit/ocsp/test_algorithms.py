@@ -15,6 +15,7 @@ from holdfast.ocsp.algorithms import (
     read_algorithm,
     scheme_of,
     signing,
+    signing_together,
 )
 from support.builders import (
     ECDSA_OIDS,
@@ -50,6 +51,21 @@ def test_v4_what_is_signed_verifies_and_nothing_else_does(kind: str) -> None:
     assert not verifies(algorithm, key, made[:-1], MESSAGE)
     assert not verifies(algorithm, key, b"", MESSAGE)
     assert not verifies(algorithm, key_from("stranger", kind), made, MESSAGE)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_v4_what_is_signed_together_is_as_if_signed_alone(kind: str) -> None:
+    key = key_from("algorithms", kind)
+    messages = [MESSAGE + bytes([number]) for number in range(5)]
+    ways = [{}, {"digest": "sha512"}] if kind.startswith(("rsa", "ecdsa")) else [{}]
+    for way in [*ways, *([{"pss": True}] if kind.startswith("rsa") else [])]:
+        algorithm, _ = signing(key, **way)  # type: ignore[arg-type]
+        made = signing_together(key, **way)(messages)  # type: ignore[arg-type]
+        assert len(made) == len(messages)
+        for message, one in zip(messages, made, strict=True):
+            assert verifies(algorithm, key, one, message)
+            assert not verifies(algorithm, key, one, MESSAGE)
+    assert signing_together(key)([]) == []
 
 
 @pytest.mark.parametrize("kind", KINDS)
