@@ -41,7 +41,7 @@ from holdfast.plan.rules import Rules
 from holdfast.seams import LedgerEntry
 from holdfast.services.presign import Presigner
 from holdfast.services.signing_processes import SigningProcesses
-from holdfast.services.signing_worker import Orders, signed
+from holdfast.services.signing_worker import Orders, moment
 from holdfast.stores.answers_filling import Filling
 from holdfast.stores.index_txt import write_index
 
@@ -197,9 +197,8 @@ def opening(folder: Path, serials: int) -> list[Row]:
     signer = Signer(ca.certificate, ca.key, ca.certificate)
     sample = serial_octets(1 << 126)
     at = NOW
-    [(_, value)] = signed(
-        Template(signer), [(sample, GOOD_DER)], rules=Rules(), at=at, produced_at=at
-    )
+    made, head = moment(Template(signer), rules=Rules(), at=at, produced_at=at)
+    [(_, value)] = made.records([(sample, GOOD_DER)], head)
     front, _, end = value.partition(sample)
     step = ((1 << 127) - (1 << 126)) // serials
     asked: list[str] = []

@@ -206,11 +206,3 @@ def moment(
         return HEADER.pack(begins, ends, SIZE + status_at, length, hashes)
 
     return made, head
-
-
-def signed(
-    template: Template, rows: Sequence[Row], *, rules: Rules, at: datetime, produced_at: datetime
-) -> list[Answer]:
-    """The records of `rows`, by what the ledger said `at`."""
-    made, head = moment(template, rules=rules, at=at, produced_at=produced_at)
-    return made.records(rows, head)
