@@ -35,8 +35,9 @@ from holdfast.ocsp.sign import Signer
 from holdfast.ocsp.template import Template
 from holdfast.pki import issue
 from holdfast.pki.issue import Authority
-from holdfast.plan.presigning import GOOD_DER, Wish
+from holdfast.plan.presigning import Wish
 from holdfast.plan.record import mask
+from holdfast.plan.rows import GOOD_DER
 from holdfast.plan.rules import Rules
 from holdfast.seams import LedgerEntry
 from holdfast.services.presign import Presigner
@@ -198,7 +199,7 @@ def opening(folder: Path, serials: int) -> list[Row]:
     sample = serial_octets(1 << 126)
     at = NOW
     made, head = moment(Template(signer), rules=Rules(), at=at, produced_at=at)
-    [(_, value)] = made.records([(sample, GOOD_DER)], head)
+    [(_, value)] = made.records([sample], head, said=GOOD_DER)
     front, _, end = value.partition(sample)
     step = ((1 << 127) - (1 << 126)) // serials
     asked: list[str] = []

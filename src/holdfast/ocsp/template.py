@@ -8,7 +8,7 @@ encoder itself, which is asked once for each length that occurs.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from hashlib import sha256
 from typing import NamedTuple
@@ -22,6 +22,11 @@ from holdfast.ocsp.sign import Signer
 
 MAX_SHAPES = 4096  # lengths and statuses whose parts are kept; then they are made anew
 TOGETHER = 64  # responses that are signed one right after the other
+NONE: Mapping[bytes, bytes] = {}
+
+Head = Callable[[int, int], bytes]
+"""What stands before a stored response, of where its certificate_status begins and of how long that
+is."""
 
 
 class _Parts(NamedTuple):
@@ -32,16 +37,42 @@ class _Parts(NamedTuple):
     status_at: int
 
 
-class _Shape(NamedTuple):
-    """What responses share whose serials are of this `length` and that say the same; `fronts` by
-    the length of the signature: what stands before the response, before the ResponseData, and
-    between that and the signature."""
+class _Shape:
+    """What responses share whose serials are of one length and that say the same. `fronts`, by the
+    length of the signature: what stands before the response, before the ResponseData, and between
+    that and the signature."""
 
-    length: int
-    said: bytes
-    pieces: tuple[bytes, ...]
-    status_at: int
-    fronts: dict[int, tuple[bytes, bytes, bytes]]
+    __slots__ = ("fronts", "pieces")
+
+    def __init__(self, template: Template, parts: _Parts, length: int, said: bytes, head: Head):
+        self.pieces = parts.pieces
+        whole = sum(map(len, parts.pieces)) + length * (len(parts.pieces) - 1)
+        self.fronts = _Fronts(template, whole, parts.status_at, len(said), head)
+
+
+class _Fronts(dict[int, tuple[bytes, bytes, bytes]]):
+    def __init__(self, template: Template, tbs: int, status_at: int, said: int, head: Head) -> None:
+        self._template, self._tbs, self._status_at, self._said = template, tbs, status_at, said
+        self._head = head
+
+    def __missing__(self, signature: int) -> tuple[bytes, bytes, bytes]:
+        before, between = self._template.envelope(self._tbs, signature)
+        made = self._head(len(before) + self._status_at, self._said), before, between
+        self[signature] = made
+        return made
+
+
+class _Shapes(dict[int, _Shape]):
+    """Those of responses that say the same, by the length of their serials."""
+
+    def __init__(self, moment: Moment, said: bytes, head: Head) -> None:
+        self._moment, self._said, self._head = moment, said, head
+
+    def __missing__(self, length: int) -> _Shape:
+        moment = self._moment
+        parts = moment.parts(length, self._said)
+        made = self[length] = _Shape(moment.template, parts, length, self._said, self._head)
+        return made
 
 
 class Template:
@@ -141,54 +172,39 @@ class Moment:
         template = self.template
         return template.wrapped(tbs, template.sign(tbs))
 
-    def shelved(
-        self, serial: bytes, certificate_status: bytes, extensions: bytes = b""
-    ) -> tuple[bytes, int]:
-        """The same, and where in it the first certificate_status begins."""
-        shape = len(serial), certificate_status, len(extensions)
-        parts = self._parts.get(shape) or self._made(shape)
-        tbs = serial.join(parts.pieces) + extensions
-        template = self.template
-        signature = template.sign(tbs)
-        lengths = len(tbs), len(signature)
-        before, between = template.envelope(*lengths)
-        response = b"".join((before, tbs, between, signature, template.end))
-        return response, len(before) + parts.status_at
-
     def records(
-        self, rows: Sequence[tuple[bytes, bytes]], head: Callable[[int, int], bytes]
+        self,
+        serials: Sequence[bytes],
+        head: Head,
+        *,
+        said: bytes,
+        otherwise: Mapping[bytes, bytes] = NONE,
     ) -> list[tuple[bytes, bytes]]:
-        """For each (serial, certificate_status) of `rows` the serial, and the response with its
-        SHA-256 before it and before that what `head` makes of where in the response its
-        certificate_status begins, and of how long that is. `TOGETHER` at a time, step by step: each
-        step finds its code and tables still in the cache."""
+        """For each of `serials` itself, and the response with its SHA-256 before it and before that
+        what `head` makes of where in the response its certificate_status begins, and of how long
+        that is; `said` is the certificate_status, and `otherwise` that of those that have another.
+        `TOGETHER` at a time, step by step: each step finds its code and tables in the cache."""
         template = self.template
         end = template.end
-        shapes: dict[tuple[int, bytes], _Shape] = {}
-        shape: _Shape | None = None
+        usual = _Shapes(self, said, head)
+        others: dict[bytes, _Shapes] = {}
         made: list[tuple[bytes, bytes]] = []
-        for start in range(0, len(rows), TOGETHER):
-            few = rows[start : start + TOGETHER]
-            of_each: list[_Shape] = []
-            signed: list[bytes] = []
-            for serial, said in few:
-                if shape is None or said is not shape.said or len(serial) != shape.length:
-                    key = len(serial), said
-                    shape = shapes.get(key)
-                    if shape is None:
-                        parts = self._parts.get((*key, 0)) or self._made((*key, 0))
-                        shape = shapes[key] = _Shape(*key, *parts, {})
-                of_each.append(shape)
-                signed.append(serial.join(shape.pieces))
-            fronts: list[tuple[bytes, bytes, bytes]] = []
+        for start in range(0, len(serials), TOGETHER):
+            few = serials[start : start + TOGETHER]
+            shapes = [usual[len(serial)] for serial in few]
+            if otherwise:
+                for at, serial in enumerate(few):
+                    other = otherwise.get(serial)
+                    if other is not None:
+                        if other not in others:
+                            others[other] = _Shapes(self, other, head)
+                        shapes[at] = others[other][len(serial)]
+            signed = [serial.join(shape.pieces) for serial, shape in zip(few, shapes, strict=True)]
             signatures = template.sign_together(signed)
-            for tbs, signature, of in zip(signed, signatures, of_each, strict=True):
-                front = of.fronts.get(len(signature))
-                if front is None:
-                    before, between = template.envelope(len(tbs), len(signature))
-                    front = head(len(before) + of.status_at, len(of.said)), before, between
-                    of.fronts[len(signature)] = front
-                fronts.append(front)
+            fronts = [
+                shape.fronts[len(signature)]
+                for shape, signature in zip(shapes, signatures, strict=True)
+            ]
             responses = [
                 b"".join((before, tbs, between, signature, end))
                 for (_, before, between), tbs, signature in zip(
@@ -196,13 +212,17 @@ class Moment:
                 )
             ]
             digests = [sha256(response).digest() for response in responses]
-            made += [
-                (serial, b"".join((front[0], digest, response)))
-                for (serial, _), front, digest, response in zip(
-                    few, fronts, digests, responses, strict=True
-                )
+            values = [
+                b"".join((front[0], digest, response))
+                for front, digest, response in zip(fronts, digests, responses, strict=True)
             ]
+            made += zip(few, values, strict=True)
         return made
+
+    def parts(self, length: int, certificate_status: bytes) -> _Parts:
+        """Those for a serial of this length."""
+        shape = length, certificate_status, 0
+        return self._parts.get(shape) or self._made(shape)
 
     def _made(self, shape: tuple[int, bytes, int]) -> _Parts:
         """The parts for a serial and response extensions of these lengths."""

@@ -18,18 +18,14 @@ from typing import NamedTuple
 from holdfast.errors import OperatorError, Unavailable
 from holdfast.ocsp.response import encode_certificate_status
 from holdfast.ocsp.sign import Signer
-from holdfast.ocsp.statuses import GOOD, RevocationReason, Revoked
+from holdfast.ocsp.statuses import RevocationReason, Revoked
 from holdfast.plan.record import Record
+from holdfast.plan.rows import GOOD_DER, Row
 from holdfast.plan.rules import Rules, compromised
 
 SHORT = 16 * 3600  # seconds of validity under which half of it is the limit
 REST = 8 * 3600  # seconds before nextUpdate by which a longer one is signed again
 OLD = 4 * 86400  # seconds after which it is, however long it holds
-
-GOOD_DER = encode_certificate_status(GOOD)
-
-Row = tuple[bytes, bytes]
-"""A serial's content octets and its certificate_status in DER."""
 
 
 class Need(Enum):

@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from itertools import islice
 
-from holdfast.ocsp.certid import serial_octets
-from holdfast.plan.presigning import GOOD_DER, Row, Wish, told
+from holdfast.ocsp.certid import serial_octets, serials_octets
+from holdfast.plan.presigning import Wish, told
+from holdfast.plan.rows import Row, Rows
 from holdfast.plan.rules import Told
 from holdfast.seams import Ledger, LedgerEntry
 
@@ -30,16 +31,22 @@ class LedgerRows:
         status = told(entry.revoked_at, entry.reason, self._rules.ca_revoked)
         return serial_octets(entry.serial), status
 
-    def rows(self, entries: Sequence[LedgerEntry], at: datetime) -> list[Row]:
+    def rows(self, entries: Sequence[LedgerEntry], at: datetime) -> Rows:
         """Those of `entries` that have one, in half of the time."""
-        plain, ended, row = self._plain, self._ended, self.row
-        rows = [
-            (serial_octets(one.serial), GOOD_DER)
-            if plain and one.revoked_at is None and (ended or one.not_after >= at)
-            else row(one, at)
-            for one in entries
-        ]
-        return [one for one in rows if one is not None]
+        good, others = [], entries
+        if self._plain:
+            others = [one for one in entries if one.revoked_at is not None]
+            ended = self._ended
+            good = [
+                one.serial
+                for one in entries
+                if one.revoked_at is None and (ended or one.not_after >= at)
+            ]
+        rows = Rows(serials_octets(good))
+        for row in (self.row(one, at) for one in others):
+            if row is not None:
+                rows.add(*row)
+        return rows
 
     def _detailed(self, entry: LedgerEntry) -> bool:
         tell = self._rules.tell
@@ -58,7 +65,7 @@ class Listing:
         self.without = 0
         self._ledger, self._rows, self._at, self._pause = ledger, rows, at, pause
 
-    def __iter__(self) -> Iterator[list[Row]]:
+    def __iter__(self) -> Iterator[Rows]:
         entries = iter(self._ledger.entries())
         while True:
             self._pause()

@@ -13,7 +13,6 @@ from collections.abc import Callable, Hashable, Iterable, Iterator
 from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from itertools import islice
 from pathlib import Path
 from typing import Protocol, cast
 
@@ -24,7 +23,6 @@ from holdfast.ocsp.certid import serial_octets
 from holdfast.ocsp.sign import Signer
 from holdfast.plan.presigning import (
     Need,
-    Row,
     Step,
     Wish,
     compare,
@@ -32,6 +30,7 @@ from holdfast.plan.presigning import (
     window,
 )
 from holdfast.plan.record import Record
+from holdfast.plan.rows import Rows
 from holdfast.seams import Clock, Ledger, LedgerEntry
 from holdfast.services.ledger_rows import TOLD, LedgerRows, Listing
 from holdfast.services.signing_processes import MOST, Batch, SigningProcesses
@@ -218,18 +217,18 @@ class Presigner:
 
     def _everything(self, listed: SortedRows, at: datetime) -> Iterator[Batch]:
         """What `_batches` gives where nothing is held yet, in half of the time."""
-        rows, done = listed.drained(), 0
-        while part := list(islice(rows, self._processes.share(len(listed) - done))):
+        done = 0
+        for rows in listed.drained(self._processes.share):
             self._progress(done, len(listed))
-            yield Batch(part, at)
-            done += len(part)
+            yield Batch(rows, at)
+            done += len(rows)
             yield from self._meanwhile()
             if self.stopped or self._outdated():
                 return
         self._progress(len(listed), len(listed))
 
     def _batches(self, going: _Going) -> Iterator[Batch]:
-        rows: list[Row] = []
+        rows = Rows()
         gone: list[bytes] = []
         shown, full = Need.OLD in going.needs, False
         for number, step in enumerate(going.steps):
@@ -249,10 +248,10 @@ class Presigner:
             if step.need is Need.GONE:
                 gone.append(step.serial)
             else:
-                rows.append((step.serial, step.certificate_status))
+                rows.add(step.serial, step.certificate_status)
             if len(rows) >= self._processes.batch or len(gone) >= MOST:
                 yield Batch(rows, going.at, gone)
-                rows, gone, full = [], [], True
+                rows, gone, full = Rows(), [], True
         if rows or gone:
             yield Batch(rows, going.at, gone)
         if shown:
@@ -270,13 +269,13 @@ class Presigner:
         at = self._clock.now()
         if self._telling is not None:
             for batch in self._changed(at):
-                self._fresh.update(serial for serial, _ in batch.rows)
+                self._fresh.update(batch.rows.serials)
                 self._fresh.update(batch.gone)
                 yield batch
         elif self._identity is None:
             self._seen = object()  # nobody can tell: read it again
         elif not self._outdated():
-            yield Batch((), at, followed=True)
+            yield Batch(Rows(), at, followed=True)
 
     def _sign(self, batches: Iterable[Batch]) -> Tally:
         done = Tally()
@@ -310,7 +309,7 @@ class Presigner:
         if self._telling is None and self._identity is None:
             return self.run()
         if self._telling is None:
-            return self._sign([Batch((), at, followed=True)])
+            return self._sign([Batch(Rows(), at, followed=True)])
         return self._sign(self._changed(at))
 
     def _changed(self, at: datetime) -> Iterator[Batch]:
@@ -329,11 +328,11 @@ class Presigner:
         changed = sorted(found.items())
         for start in range(0, len(changed), MOST):
             part = changed[start : start + MOST]
-            rows = [(serial, status) for serial, status in part if status is not None]
-            gone = [serial for serial, status in part if status is None]
+            rows = Rows.of((serial, said) for serial, said in part if said is not None)
+            gone = [serial for serial, said in part if said is None]
             yield Batch(rows, at, gone)._replace(followed=True)
         self._revision = revision
-        yield Batch((), at, followed=True)
+        yield Batch(Rows(), at, followed=True)
 
     # -- for ever -------------------------------------------------------------------------------
 

@@ -21,7 +21,7 @@ from multiprocessing.process import BaseProcess
 from typing import NamedTuple
 
 from holdfast.errors import HoldfastError, Unavailable
-from holdfast.plan.presigning import Row
+from holdfast.plan.rows import Rows
 from holdfast.services.signing_worker import (
     Committed,
     Forget,
@@ -47,7 +47,7 @@ class Batch(NamedTuple):
     """`rows` to sign by what the ledger said `at`, and what is `gone` beside them. `followed`: a
     change of the ledger since it was read, which counts before what was read."""
 
-    rows: Sequence[Row]
+    rows: Rows
     at: datetime
     gone: Sequence[bytes] = ()
     followed: bool = False
@@ -165,8 +165,7 @@ class SigningProcesses:
         worker, batch = first.worker, first.batch
         assert worker is not None
         if left:
-            of_it = chain((serial for serial, _ in batch.rows), batch.gone)
-            left = left.intersection(of_it)
+            left = left.intersection(chain(batch.rows.serials, batch.gone))
             if len(left) > SHORT and worker.signs is not None:
                 return
         first.state, worker.writes = _State.WRITES, first

@@ -25,8 +25,9 @@ from holdfast.ocsp.extension import Extension
 from holdfast.ocsp.sign import Signer
 from holdfast.ocsp.single_extensions import archive_cutoff_extension
 from holdfast.ocsp.template import Moment, Template
-from holdfast.plan.presigning import Row, window
+from holdfast.plan.presigning import window
 from holdfast.plan.record import HEADER, SIZE, mask
+from holdfast.plan.rows import GOOD_DER, Rows
 from holdfast.plan.rules import Rules
 from holdfast.seams import Clock
 
@@ -63,7 +64,7 @@ class Sign(NamedTuple):
     """Sign `rows` by what the ledger said `at`; keep that, and what is `gone` beside it."""
 
     at: int
-    rows: Sequence[Row]
+    rows: Rows
     gone: Sequence[bytes]
 
 
@@ -143,11 +144,13 @@ class _Signing:
         """None when all of it was to be forgotten."""
         made: list[Answer] = []
         spent = 0.0
-        if order.rows:
+        serials, otherwise = order.rows.serials, order.rows.otherwise
+        if serials:
             moment, head = self._moment(order.at)
-            for start in range(0, len(order.rows), STRETCH):
+            for start in range(0, len(serials), STRETCH):
                 began = time.monotonic()
-                made += moment.records(order.rows[start : start + STRETCH], head)
+                several = serials[start : start + STRETCH]
+                made += moment.records(several, head, said=GOOD_DER, otherwise=otherwise)
                 spent += time.monotonic() - began
                 while self._told():
                     other = self._pipe.recv()
@@ -187,7 +190,7 @@ class _Signing:
 def moment(
     template: Template, *, rules: Rules, at: datetime, produced_at: datetime
 ) -> tuple[Moment, Callable[[int, int], bytes]]:
-    """What makes records by what the ledger said `at`: `moment.records(rows, head)`."""
+    """What makes records by what the ledger said `at`: `moment.records(serials, head, ...)`."""
     this_update, next_update = window(template.signer, rules, at)
     cutoff = rules.cutoff(produced_at.replace(microsecond=0))
     extensions: tuple[Extension, ...] = ()

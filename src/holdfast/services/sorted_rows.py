@@ -10,31 +10,29 @@ from __future__ import annotations
 
 import gc
 import heapq
-import marshal
 import struct
 import tempfile
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from itertools import chain, islice
-from operator import itemgetter
 from pathlib import Path
 from typing import IO
 
 from holdfast.errors import StoreError
-from holdfast.plan.presigning import Row, strictest
+from holdfast.plan.presigning import strictest
+from holdfast.plan.rows import Row, Rows
 
-RUN = 1 << 20  # rows sorted in memory: about 150 MB
+RUN = 1 << 20  # rows sorted in memory: about 60 MB, and 150 more where none is good
 SELDOM = 100_000  # new objects
 CHUNK = 4096  # rows written and read at a time
-_SERIAL, _SAID = itemgetter(0), itemgetter(1)
 _LENGTH = struct.Struct("<Q")  # of each chunk, in octets, before it
 
 
 class SortedRows:
     """The rows of `parts`, sorted. `place`: where there is room for those that do not fit."""
 
-    def __init__(self, parts: Iterable[Sequence[Row]], place: Path, *, run: int = RUN) -> None:
+    def __init__(self, parts: Iterable[Rows], place: Path, *, run: int = RUN) -> None:
         self._place = place
         self._runs: list[IO[bytes]] = []
         self._rest = _InMemory()
@@ -50,18 +48,23 @@ class SortedRows:
         return self._count
 
     def __iter__(self) -> Iterator[Row]:
-        return self._merged(self._rest)
-
-    def drained(self) -> Iterator[Row]:
-        """The same for the last time: what was come past is given back to memory then and there,
-        which takes its time for millions."""
-        rest, self._rest = self._rest, _InMemory()
-        return self._merged(rest.drained())
-
-    def _merged(self, rest: Iterable[Row]) -> Iterator[Row]:
         if not self._runs:
-            return iter(rest)
-        return strictest(heapq.merge(*map(_read, self._runs), rest))
+            return iter(self._rest)
+        return strictest(heapq.merge(*map(_read, self._runs), self._rest))
+
+    def drained(self, share: Callable[[int], int]) -> Iterator[Rows]:
+        """The same for the last time, `share(left)` at a time of the rows that are `left`: what was
+        come past is given back to memory then and there, which takes its time for millions."""
+        rest, self._rest = self._rest, _InMemory()
+        if not self._runs:
+            yield from rest.drained(share)
+            return
+        in_memory = chain.from_iterable(rest.drained(lambda _left: CHUNK))
+        rows = strictest(heapq.merge(*map(_read, self._runs), in_memory))
+        left = self._count
+        while several := Rows.of(islice(rows, share(left))):
+            yield several
+            left -= len(several)
 
     def close(self) -> None:
         for run in self._runs:
@@ -69,12 +72,12 @@ class SortedRows:
         self._rest, self._runs, self._count = _InMemory(), [], 0
 
     def _spill(self) -> None:
-        rows, self._rest = self._rest.drained(), _InMemory()
+        rest, self._rest = self._rest, _InMemory()
         try:
             run = tempfile.TemporaryFile(dir=self._place)  # noqa: SIM115
             self._runs.append(run)
-            while several := list(islice(rows, CHUNK)):
-                chunk = marshal.dumps(several)
+            for rows in rest.drained(lambda _left: CHUNK):
+                chunk = rows.packed()
                 run.write(_LENGTH.pack(len(chunk)))
                 run.write(chunk)
             run.flush()
@@ -99,39 +102,46 @@ def seldom_collected() -> Iterator[None]:
 
 
 class _InMemory:
-    """Rows in memory, apart by the first octet of their serials; each part is sorted when it is
-    come to. Random serials, as CAs must give (BR 7.1), fill the parts alike."""
+    """Rows in memory, their serials apart by their first octet; each part is sorted when it is come
+    to. Random serials, as CAs must give (BR 7.1), fill the parts alike."""
 
     def __init__(self) -> None:
         self.count = 0
-        self._parts: list[list[Row]] = [[] for _ in range(256)]
+        self._parts: list[list[bytes]] = [[] for _ in range(256)]
+        self._said = Rows()
 
-    def add(self, rows: Sequence[Row]) -> None:
-        parts = self._parts
-        for row in rows:
-            parts[row[0][0]].append(row)
+    def add(self, rows: Rows) -> None:
+        puts = [part.append for part in self._parts]
+        for serial in rows.serials:
+            puts[serial[0]](serial)
         self.count += len(rows)
+        said = self._said
+        for serial, certificate_status in rows.otherwise.items():
+            said.otherwise[serial] = max(certificate_status, said.said(serial))
 
     def __iter__(self) -> Iterator[Row]:
-        return chain.from_iterable(map(_sorted, self._parts))
+        said = self._said.said
+        return ((one, said(one)) for part in self._parts for one in _sorted(part))
 
-    def drained(self) -> Iterator[Row]:
-        parts = deque(self._parts)
+    def drained(self, share: Callable[[int], int]) -> Iterator[Rows]:
+        parts, left = deque(self._parts), self.count
         self._parts = []
-        return chain.from_iterable(_sorted(parts.popleft()) for _ in range(len(parts)))
+        serials = chain.from_iterable(_sorted(parts.popleft()) for _ in range(len(parts)))
+        while several := list(islice(serials, share(left))):
+            yield self._said.part(several)
+            left -= len(several)
 
 
-def _sorted(rows: list[Row]) -> list[Row]:
-    """`rows` themselves, sorted, each serial once."""
-    if len(dict(rows)) < len(rows):
-        rows.sort(key=_SAID)
-        rows[:] = dict(rows).items()  # the last that is said
-    rows.sort(key=_SERIAL)
-    return rows
+def _sorted(serials: list[bytes]) -> list[bytes]:
+    """`serials` themselves, sorted, each once."""
+    if len(set(serials)) < len(serials):
+        serials[:] = set(serials)
+    serials.sort()
+    return serials
 
 
 def _read(run: IO[bytes]) -> Iterator[Row]:
     """The rows of one run. One iteration at a time: it stands at a place in the file."""
     run.seek(0)
     while length := run.read(_LENGTH.size):  # `marshal.load` reads octet by octet
-        yield from marshal.loads(run.read(*_LENGTH.unpack(length)))  # noqa: S302 - our own
+        yield from Rows.unpacked(run.read(*_LENGTH.unpack(length)))

@@ -16,7 +16,6 @@ from holdfast.ocsp.sign import Signer
 from holdfast.ocsp.statuses import ResponseStatus, RevocationReason, Revoked
 from holdfast.plan.answering import answer
 from holdfast.plan.presigning import (
-    GOOD_DER,
     Need,
     Step,
     Wish,
@@ -28,6 +27,7 @@ from holdfast.plan.presigning import (
     window,
 )
 from holdfast.plan.record import HEADER, SIZE, Record, mask, read
+from holdfast.plan.rows import GOOD_DER
 from holdfast.plan.rules import Rules
 from support.pki import AT, a_root, a_signer
 

@@ -15,8 +15,9 @@ from holdfast.errors import StoreError
 from holdfast.ocsp.certid import ca_tag, serial_octets
 from holdfast.ocsp.sign import Signer
 from holdfast.ocsp.statuses import RevocationReason
-from holdfast.plan.presigning import GOOD_DER, Wish
+from holdfast.plan.presigning import Wish
 from holdfast.plan.record import mask
+from holdfast.plan.rows import GOOD_DER
 from holdfast.plan.rules import Rules, Told
 from holdfast.seams import LedgerEntry
 from holdfast.services.presign import Presigner, Tally

@@ -12,7 +12,7 @@ import pytest
 from holdfast.errors import Unavailable
 from holdfast.ocsp.sign import Signer
 from holdfast.pki import issue
-from holdfast.plan.presigning import GOOD_DER, Row
+from holdfast.plan.rows import Rows
 from holdfast.plan.rules import Rules
 from holdfast.services.signing_processes import SHORT, UNDER_WAY, Batch, SigningProcesses
 from holdfast.services.signing_worker import STRETCH, Choose, Orders
@@ -55,8 +55,8 @@ def processes_for(path: Path, build: Callable[[], Choose] = always) -> SigningPr
     return SigningProcesses(orders, count=2)
 
 
-def rows(first: int, count: int = 5) -> list[Row]:
-    return [(n.to_bytes(4, "big"), GOOD_DER) for n in range(first, first + count)]
+def rows(first: int, count: int = 5) -> Rows:
+    return Rows([n.to_bytes(4, "big") for n in range(first, first + count)])
 
 
 def noted(path: Path) -> list[str]:
@@ -155,7 +155,7 @@ def test_what_changed_since_is_asked_for_just_before_it_is_written(tmp_path: Pat
     def work() -> None:
         path = tmp_path / "noted"
         processes = processes_for(path)
-        left = frozenset({rows(10)[2][0], rows(30)[0][0], b"g"})
+        left = frozenset({rows(10).serials[2], rows(30).serials[0], b"g"})
         batches = [Batch(rows(10 * n), AT, [b"g"]) for n in range(5)]
         asked: list[Batch] = []
 
@@ -179,7 +179,7 @@ def test_a_long_list_of_changes_is_told_to_a_process_that_reads(tmp_path: Path) 
         path = tmp_path / "noted"
         processes = processes_for(path)
         batches = [Batch(rows(10_000 * n, 5000), AT) for n in range(12)]
-        left = frozenset(serial for batch in batches for serial, _ in batch.rows[::2])
+        left = frozenset(serial for batch in batches for serial in batch.rows.serials[::2])
         assert len(left) // len(batches) > SHORT
         counts = [count for count, _ in processes.sign(batches, lambda _batch: left)]
         processes.close()
