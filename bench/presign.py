@@ -214,7 +214,7 @@ def opening(folder: Path, serials: int) -> list[Row]:
     sample = serial_octets(1 << 126)
     at = NOW
     made, head = moment(Template(signer), rules=Rules(), at=at, produced_at=at)
-    [(_, value)] = made.records([sample], head, said=GOOD_DER)
+    [value] = made.records([sample], head, said=GOOD_DER)
     front, _, end = value.partition(sample)
     step = ((1 << 127) - (1 << 126)) // serials
     asked: list[str] = []
@@ -224,7 +224,7 @@ def opening(folder: Path, serials: int) -> list[Row]:
                 serial_octets((1 << 126) + step * n)
                 for n in range(start, min(start + 10_000, serials))
             ]
-            filling.write([(key, front + key + end) for key in keys])
+            filling.write(keys, [front + key + end for key in keys])
             if draw.random() < 2e6 / serials or not asked:
                 asked.append(draw.choice(keys).hex())
     size = store.stat().st_size / serials

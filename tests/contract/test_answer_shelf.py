@@ -32,6 +32,7 @@ OTHER = a_root("Other").certificate
 CAS = {"One": ONE, "Other": OTHER}
 THEN, LATER = 1_780_000_000, 1_780_043_200
 GOOD = b"\x80\x00"
+MANY = [n.to_bytes(4, "big") for n in range(1 << 25, (1 << 25) + 9000)]
 
 
 _READERS = """
@@ -60,9 +61,10 @@ def fill() -> Iterator[Fill]:
         with contextlib.suppress(EOFError):
             while True:
                 path, ca, answers, gone = theirs.recv()
+                serials, values = [one for one, _ in answers], [value for _, value in answers]
                 try:
                     with Filling(path, ca=CAS[ca]) as filling:
-                        filling.write(answers, gone)
+                        filling.write(serials, values, gone)
                     theirs.send(None)
                 except BaseException as error:
                     theirs.send(repr(error))
@@ -291,7 +293,7 @@ def test_one_process_fills_the_part_of_one_ca(path: Path, fill: Fill) -> None:
         with Filling(path, ca=ONE) as filling:
             ready.set()
             assert done.wait(20)
-            filling.write([(b"\x01", value(b"one"))])
+            filling.write([b"\x01"], [value(b"one")])
 
     process = multiprocessing.get_context("fork").Process(target=first)
     process.start()
@@ -315,7 +317,8 @@ with Filling(sys.argv[1], ca=ca) as filling:
     turn = 0
     while True:
         value = bytes.fromhex(sys.argv[3]) + b"%06d" % turn
-        filling.write([(n.to_bytes(4, "big"), value) for n in range(0x01000000, 0x01000800)])
+        serials = [n.to_bytes(4, "big") for n in range(0x01000000, 0x01000800)]
+        filling.write(serials, [value] * len(serials))
         print(turn, flush=True)
         turn += 1
 """
@@ -347,14 +350,9 @@ def test_killed_at_any_instant_it_holds_one_commit_whole(path: Path, tmp_path: P
 
 def test_a_full_shelf_is_an_error_that_loses_nothing(path: Path) -> None:
     with Filling(path, ca=ONE, limit=1 << 20) as filling:
-        filling.write([(b"\x01", value(b"kept"))])
+        filling.write([b"\x01"], [value(b"kept")])
         with pytest.raises(StoreError, match="at their limit") as raised:
-            filling.write(
-                [
-                    (n.to_bytes(4, "big"), value(b"x" * 300))
-                    for n in range(1 << 25, (1 << 25) + 9000)
-                ]
-            )
+            filling.write(MANY, [value(b"x" * 300)] * len(MANY))
         assert "--max-size" in raised.value.hint
         assert filling.count() == 1
     assert held(Answers(path), 1) == GOOD + b"kept"
@@ -371,12 +369,7 @@ def test_a_file_limit_is_an_error_that_loses_nothing(path: Path, fill: Fill) -> 
         resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
         with Filling(path, ca=ONE) as filling:
             with pytest.raises(StoreError, match="Input/output error") as raised:
-                filling.write(
-                    [
-                        (n.to_bytes(4, "big"), value(b"x" * 300))
-                        for n in range(1 << 25, (1 << 25) + 9000)
-                    ]
-                )
+                filling.write(MANY, [value(b"x" * 300)] * len(MANY))
             assert "disk" in raised.value.hint
 
     apart(limited)
@@ -391,11 +384,8 @@ def test_appended_in_order_a_response_takes_little_more_than_its_size(path: Path
     def work() -> None:
         with Filling(path, ca=ONE) as filling:
             for first in range(0, 20_000, 5000):
-                rows = [
-                    (b"\x01" + n.to_bytes(15, "big"), value(b"x" * 280))
-                    for n in range(first, first + 5000)
-                ]
-                filling.write(rows)
+                serials = [b"\x01" + n.to_bytes(15, "big") for n in range(first, first + 5000)]
+                filling.write(serials, [value(b"x" * 280)] * len(serials))
 
     apart(work)
     assert path.stat().st_size / 20_000 < 380
@@ -403,13 +393,13 @@ def test_appended_in_order_a_response_takes_little_more_than_its_size(path: Path
 
 def test_serials_out_of_order_are_a_bug_that_is_told(path: Path) -> None:
     with Filling(path, ca=ONE) as filling, pytest.raises(StoreError, match="out of order"):
-        filling.write([(b"\x03", value(b"")), (b"\x02", value(b""))])
+        filling.write([b"\x03", b"\x02"], [value(b"")] * 2)
 
 
 def test_records_are_read_in_order_and_in_parts(path: Path) -> None:
     serials = [bytes([n]) for n in range(1, 100)]
     with Filling(path, ca=ONE) as filling:
-        filling.write([(serial, value(serial)) for serial in serials])
+        filling.write(serials, list(map(value, serials)))
         found, after = [], None
         while part := filling.records(after, 7):
             found += part

@@ -10,6 +10,7 @@ import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import repeat
 from typing import Any, NamedTuple
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -293,8 +294,8 @@ def signing_together(
     hashed: Callable[[bytes], Any] = getattr(hashlib, short)
 
     def together(messages: Sequence[bytes]) -> list[bytes]:
-        digests = [hashed(one).digest() for one in messages]
-        return [sign(one, algorithm) for one in digests]
+        digests = [one.digest() for one in map(hashed, messages)]
+        return list(map(sign, digests, repeat(algorithm)))
 
     return together
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from hashlib import sha256
+from itertools import repeat
 from typing import NamedTuple
 
 from holdfast.ocsp import der
@@ -37,41 +38,36 @@ class _Parts(NamedTuple):
     status_at: int
 
 
-class _Shape:
-    """What responses share whose serials are of one length and that say the same. `fronts`, by the
-    length of the signature: what stands before the response, before the ResponseData, and between
-    that and the signature."""
-
-    __slots__ = ("fronts", "pieces")
-
-    def __init__(self, template: Template, parts: _Parts, length: int, said: bytes, head: Head):
-        self.pieces = parts.pieces
-        whole = sum(map(len, parts.pieces)) + length * (len(parts.pieces) - 1)
-        self.fronts = _Fronts(template, whole, parts.status_at, len(said), head)
+Front = tuple[bytes, bytes, bytes]
+"""What stands before a stored response, before its ResponseData, and between that and the
+signature."""
 
 
-class _Fronts(dict[int, tuple[bytes, bytes, bytes]]):
-    def __init__(self, template: Template, tbs: int, status_at: int, said: int, head: Head) -> None:
-        self._template, self._tbs, self._status_at, self._said = template, tbs, status_at, said
-        self._head = head
+class _Fronts(dict[int, Front]):
+    """Those of responses that say the same of serials of one length, by the signature's length."""
 
-    def __missing__(self, signature: int) -> tuple[bytes, bytes, bytes]:
+    def __init__(self, template: Template, tbs: int, head: Callable[[int], bytes]) -> None:
+        self._template, self._tbs, self._head = template, tbs, head
+
+    def __missing__(self, signature: int) -> Front:
         before, between = self._template.envelope(self._tbs, signature)
-        made = self._head(len(before) + self._status_at, self._said), before, between
-        self[signature] = made
+        made = self[signature] = self._head(len(before)), before, between
         return made
 
 
-class _Shapes(dict[int, _Shape]):
-    """Those of responses that say the same, by the length of their serials."""
+class _Shapes(dict[int, tuple[tuple[bytes, ...], _Fronts]]):
+    """What stands around the serials in what is signed, and around that, of responses that say the
+    same, by the length of their serials."""
 
     def __init__(self, moment: Moment, said: bytes, head: Head) -> None:
         self._moment, self._said, self._head = moment, said, head
 
-    def __missing__(self, length: int) -> _Shape:
-        moment = self._moment
-        parts = moment.parts(length, self._said)
-        made = self[length] = _Shape(moment.template, parts, length, self._said, self._head)
+    def __missing__(self, length: int) -> tuple[tuple[bytes, ...], _Fronts]:
+        pieces, status_at = self._moment.parts(length, self._said)
+        head, said = self._head, len(self._said)
+        tbs = sum(map(len, pieces)) + length * (len(pieces) - 1)
+        fronts = _Fronts(self._moment.template, tbs, lambda before: head(before + status_at, said))
+        made = self[length] = pieces, fronts
         return made
 
 
@@ -179,19 +175,20 @@ class Moment:
         *,
         said: bytes,
         otherwise: Mapping[bytes, bytes] = NONE,
-    ) -> list[tuple[bytes, bytes]]:
-        """For each of `serials` itself, and the response with its SHA-256 before it and before that
-        what `head` makes of where in the response its certificate_status begins, and of how long
-        that is; `said` is the certificate_status, and `otherwise` that of those that have another.
-        `TOGETHER` at a time, step by step: each step finds its code and tables in the cache."""
+    ) -> list[bytes]:
+        """For each of `serials` the response with its SHA-256 before it and before that what `head`
+        makes of where in the response its certificate_status begins, and of how long that is.
+
+        `said` is the certificate_status, and `otherwise` that of those that have another.
+        `TOGETHER` at a time, step by step: each step finds its code and tables in the cache.
+        """
         template = self.template
-        end = template.end
         usual = _Shapes(self, said, head)
         others: dict[bytes, _Shapes] = {}
-        made: list[tuple[bytes, bytes]] = []
+        made: list[bytes] = []
         for start in range(0, len(serials), TOGETHER):
             few = serials[start : start + TOGETHER]
-            shapes = [usual[len(serial)] for serial in few]
+            shapes = list(map(usual.__getitem__, map(len, few)))
             if otherwise:
                 for at, serial in enumerate(few):
                     other = otherwise.get(serial)
@@ -199,24 +196,16 @@ class Moment:
                         if other not in others:
                             others[other] = _Shapes(self, other, head)
                         shapes[at] = others[other][len(serial)]
-            signed = [serial.join(shape.pieces) for serial, shape in zip(few, shapes, strict=True)]
+            pieces, fronts = zip(*shapes, strict=True)
+            signed = list(map(bytes.join, few, pieces))
             signatures = template.sign_together(signed)
-            fronts = [
-                shape.fronts[len(signature)]
-                for shape, signature in zip(shapes, signatures, strict=True)
-            ]
-            responses = [
-                b"".join((before, tbs, between, signature, end))
-                for (_, before, between), tbs, signature in zip(
-                    fronts, signed, signatures, strict=True
-                )
-            ]
-            digests = [sha256(response).digest() for response in responses]
-            values = [
-                b"".join((front[0], digest, response))
-                for front, digest, response in zip(fronts, digests, responses, strict=True)
-            ]
-            made += zip(few, values, strict=True)
+            heads, befores, betweens = zip(
+                *map(dict.__getitem__, fronts, map(len, signatures)), strict=True
+            )
+            parts = zip(befores, signed, betweens, signatures, repeat(template.end))
+            responses = list(map(b"".join, parts))
+            digests = [one.digest() for one in map(sha256, responses)]
+            made += map(b"".join, zip(heads, digests, responses, strict=True))
         return made
 
     def parts(self, length: int, certificate_status: bytes) -> _Parts:

@@ -16,6 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from fcntl import ioctl
+from itertools import compress
 from multiprocessing.connection import Connection
 from termios import FIONREAD
 from typing import NamedTuple, Protocol
@@ -36,8 +37,8 @@ NOTHING = bytes(4)
 
 Choose = Callable[[datetime], Signer]
 Build = Callable[[], Choose]
-Answer = tuple[bytes, bytes]
-"""A serial and the record that is held of it."""
+Kept = tuple[Sequence[bytes], Sequence[bytes], Sequence[bytes]]
+"""Serials, the values that are to be held of them, and serials that are gone."""
 
 
 class Written(Protocol):
@@ -45,7 +46,9 @@ class Written(Protocol):
 
     @property
     def current(self) -> bool: ...
-    def write(self, answers: Sequence[Answer], gone: Sequence[bytes] = ()) -> None: ...
+    def write(
+        self, serials: Sequence[bytes], values: Sequence[bytes], gone: Sequence[bytes] = ()
+    ) -> None: ...
     def close(self) -> None: ...
 
 
@@ -121,7 +124,7 @@ class _Signing:
         self._choose: Choose | None = None
         self._template: Template | None = None
         self._shelf: Written | None = None
-        self._kept: deque[tuple[list[Answer], Sequence[bytes]]] = deque()
+        self._kept: deque[Kept] = deque()
 
     def obey(self, order: Order) -> None:
         said: Said
@@ -142,7 +145,7 @@ class _Signing:
 
     def _sign(self, order: Sign) -> Signed | None:
         """None when all of it was to be forgotten."""
-        made: list[Answer] = []
+        made: list[bytes] = []
         spent = 0.0
         serials, otherwise = order.rows.serials, order.rows.otherwise
         if serials:
@@ -157,7 +160,7 @@ class _Signing:
                     self.obey(other)
                     if isinstance(other, Forget):
                         return None
-        self._kept.append((made, order.gone))
+        self._kept.append((serials, made, order.gone))
         return Signed(len(made), spent)
 
     def _told(self) -> bool:
@@ -175,16 +178,17 @@ class _Signing:
         return moment(template, rules=self._orders.rules, at=listed, produced_at=now)
 
     def _write(self, order: Write) -> Committed:
-        answers, gone = self._kept.popleft()
+        serials, values, gone = self._kept.popleft()
         if order.skip:
-            answers = [one for one in answers if one[0] not in order.skip]
+            left = [serial not in order.skip for serial in serials]
+            serials, values = list(compress(serials, left)), list(compress(values, left))
             gone = [serial for serial in gone if serial not in order.skip]
         if self._shelf is not None and not self._shelf.current:
             self._shelf.close()
             self._shelf = None
         self._shelf = self._shelf or self._orders.opened()
-        self._shelf.write(answers, gone)
-        return Committed(len(answers))
+        self._shelf.write(serials, values, gone)
+        return Committed(len(serials))
 
 
 def moment(

@@ -10,11 +10,10 @@ from __future__ import annotations
 
 import fcntl
 import os
-from bisect import bisect_right
+from bisect import bisect
 from collections.abc import Sequence
 from io import BytesIO
 from itertools import islice
-from operator import itemgetter
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -113,20 +112,22 @@ class Filling:
             value = transaction.get(serial)
         return None if value is None else record.read(serial, value)
 
-    def write(self, answers: Sequence[tuple[bytes, bytes]], gone: Sequence[bytes] = ()) -> None:
-        """Hold `answers`, (serial, value) in rising order of serials, and drop what is `gone`."""
+    def write(
+        self, serials: Sequence[bytes], values: Sequence[bytes], gone: Sequence[bytes] = ()
+    ) -> None:
+        """Hold the values of `serials`, which rise, and drop what is `gone`."""
         with told(self.path):
             with self._env.begin(self._answers, write=True) as transaction:
                 for serial in gone:
                     transaction.delete(serial)
                 with transaction.cursor() as cursor:
                     last = bytes(cursor.key()) if cursor.last() else b""
-                    split = bisect_right(answers, last, key=itemgetter(0))
+                    answers, within = zip(serials, values, strict=True), bisect(serials, last)
                     # appending fills every page; serials from within are put where they belong
-                    for few, append in ((answers[:split], False), (answers[split:], True)):
-                        _, added = cursor.putmulti(few, append=append)
-                        if added != len(few):
-                            raise StoreError(f"{self.path}: serials out of order")
+                    _, put = cursor.putmulti(islice(answers, within))
+                    _, appended = cursor.putmulti(answers, append=True)
+                    if put + appended != len(serials):
+                        raise StoreError(f"{self.path}: serials out of order")
             self._lengthened()
 
     def compared(self, at: int) -> None:

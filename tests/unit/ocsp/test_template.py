@@ -170,8 +170,7 @@ def test_many_at_once_are_what_each_is_alone() -> None:
             said=b"\x80\x00",
             otherwise={serial: said for serial, said in rows if said != b"\x80\x00"},
         )
-        assert [serial for serial, _ in made] == [serial for serial, _ in rows]
-        for (serial, said), (_, value) in zip(rows, made, strict=True):
+        for (serial, said), value in zip(rows, made, strict=True):
             at = value[0] << 8 | value[1]
             response = value[35:]
             assert value[3:35] == sha256(response).digest()

@@ -32,8 +32,12 @@ class Noted:
     def __init__(self, path: Path) -> None:
         self._path = path
 
-    def write(self, answers: Sequence[tuple[bytes, bytes]], gone: Sequence[bytes] = ()) -> None:
-        said = " ".join(serial.hex() for serial, _ in answers)
+    def write(
+        self, serials: Sequence[bytes], values: Sequence[bytes], gone: Sequence[bytes] = ()
+    ) -> None:
+        said = " ".join(
+            serial.hex() for serial, value in zip(serials, values, strict=True) if serial in value
+        )
         with self._path.open("a") as file:
             file.write(f"{said}|{' '.join(serial.hex() for serial in gone)}\n")
 
