@@ -1,4 +1,4 @@
-"""Rows: serials, and what is said of those that are not good; R14 and R32 need every one of them."""
+"""Rows: serials, and what is said of those that are not good; R14 and R32 need each of them."""
 
 from __future__ import annotations
 
