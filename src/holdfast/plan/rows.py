@@ -64,7 +64,7 @@ class Rows:
     __hash__ = None  # type: ignore[assignment]
 
     def __reduce__(self) -> tuple[object, ...]:
-        return _unpacked, (self.packed(),)
+        return Rows.unpacked, (self.packed(),)
 
     def packed(self) -> bytes:
         """For `unpacked`, in this version of Python."""
@@ -74,7 +74,3 @@ class Rows:
     def unpacked(cls, packed: bytes) -> Rows:
         """What `packed` was called on. Nothing from strangers: marshal trusts what it reads."""
         return cls(*marshal.loads(packed))  # noqa: S302
-
-
-def _unpacked(packed: bytes) -> Rows:
-    return Rows.unpacked(packed)
