@@ -7,7 +7,6 @@ it. Services know these and never an adapter.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum
 from typing import NamedTuple, Protocol
@@ -77,8 +76,7 @@ def read_at_once(store: Store) -> ReadAtOnce | None:
     return read
 
 
-@dataclass(frozen=True, slots=True)
-class LedgerEntry:
+class LedgerEntry(NamedTuple):
     """One certificate that a CA issued. `revoked_at` None: not revoked.
 
     `subject` is RFC 4514 or OpenSSL one-line text, for people. Of a revoked one, where the ledger

@@ -7,7 +7,7 @@ would, and what its medium has room for of an entry (a CRL: nothing of what is n
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import count
@@ -108,8 +108,8 @@ def boulders(folder: Path) -> Kept:
 
     def holds(entry: LedgerEntry) -> LedgerEntry | None:
         if entry.revoked_at is None:
-            return replace(entry, subject="")
-        return replace(entry, subject="", reason=entry.reason or RevocationReason.UNSPECIFIED)
+            return entry._replace(subject="")
+        return entry._replace(subject="", reason=entry.reason or RevocationReason.UNSPECIFIED)
 
     ledger = SqlQuery(str(path), told, ca=a_root().certificate)
     return Kept(ledger, str(path), spoiling(path), partial(fill, str(path), BOULDER), holds)
@@ -154,7 +154,7 @@ def a_crl(folder: Path) -> Kept:
             reason = None
         listed = CrlID(None, newest, AT)  # R12
         end = ca.certificate.not_after
-        return replace(entry, not_after=end, subject="", reason=reason, crl=listed)
+        return entry._replace(not_after=end, subject="", reason=reason, crl=listed)
 
     write([])
     ledger = CrlLedger([path], ca=ca.certificate, clock=FakeClock(AT))

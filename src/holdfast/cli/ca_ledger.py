@@ -309,15 +309,13 @@ def _into(
 
 def _entries(authority: AuthorityFolder) -> list[LedgerEntry]:
     """The issuing CA's, with subjects as OpenSSL compares them."""
-    from dataclasses import replace
-
     from holdfast.stores.index_txt import subject_line
 
     with authority.ledger() as ledger:
         return [
             one.entry
             if one.certificate is None
-            else replace(one.entry, subject=subject_line(one.certificate))
+            else one.entry._replace(subject=subject_line(one.certificate))
             for one in ledger.issues()
         ]
 

@@ -13,7 +13,7 @@ import asyncio
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import Protocol
@@ -215,7 +215,7 @@ class Agreement:
                 if own.certificate_status == Revoked(at, reason):
                     return held
                 known = held or LedgerEntry(serial, self._ca.not_after)
-                return replace(known, revoked_at=at, reason=reason)
+                return known._replace(revoked_at=at, reason=reason)
             case None:
                 return None
             case _:

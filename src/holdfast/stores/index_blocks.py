@@ -19,7 +19,7 @@ from itertools import islice
 
 from holdfast.errors import StoreError
 from holdfast.seams import LedgerEntry
-from holdfast.stores.index_lines import BadLine, read_line, twice
+from holdfast.stores.index_lines import BadLine, entry_of, read_line, twice, utc_time
 from holdfast.stores.index_window import MAX_LINE, Moved, Window
 
 MAX_ADDED = 1 << 16  # keys beside the sorted ones, before all are sorted again
@@ -29,13 +29,15 @@ _DAY = (
     rb"|(?:0[13-9]|1[0-2])(?:29|30)|(?:0[13578]|1[02])31)"
 )
 _TIME = _DAY + rb"(?:[01]\d|2[0-3])[0-5]\d[0-5]\dZ"
-_REASON = rb"(?:,(?:unspecified|keyCompromise|affiliationChanged|superseded|cessationOfOperation))?"
-# A line as `openssl ca` writes nearly all; group 1 is the serial. Others are read with more care.
-_PLAIN = re.compile(
-    rb"^(?:[VE]\t" + _TIME + rb"\t|R\t" + _TIME + rb"\t" + _TIME + _REASON + rb")"
-    rb"\t([0-9A-Fa-f]{1,64})\t[^\t\n]*(?<!\\)\t[^\t\n]*\n",
-    re.MULTILINE,
+_REASON = rb"unspecified|keyCompromise|affiliationChanged|superseded|cessationOfOperation"
+# A line as `openssl ca` writes nearly all. Others are read with more care.
+_LINE = (
+    rb"^(?:[VE]\t(?P<ends>" + _TIME + rb")\t"
+    rb"|R\t(?P<ended>" + _TIME + rb")\t(?P<revoked>" + _TIME + rb"(?:,(?:" + _REASON + rb"))?))"
+    rb"\t(?P<serial>[0-9A-Fa-f]{1,64})\t[^\t\n]*(?<!\\)\t(?P<subject>[^\t\n]*)\n"
 )
+_PLAIN = re.compile(_LINE, re.MULTILINE)
+_PLAIN_SERIAL = re.compile(re.sub(rb"\(\?P<(?!serial)\w+>", b"(?:", _LINE), re.MULTILINE)
 _LOW = (1 << 24) - 1  # of a packed key: the number of its block
 _MIX = 0x9E3779B97F4A7C15  # 2^64 over the golden ratio (Knuth, TAOCP 3, 6.4)
 _MASK = (1 << 64) - 1
@@ -244,6 +246,15 @@ def read(descriptor: int, offset: int, size: int, digest: bytes) -> bytes:
 
 
 def entries(data: bytes) -> Iterator[LedgerEntry]:
+    """Of each of the lines of a block."""
+    text = data if data.endswith(b"\n") else data + b"\n"
+    plain = _PLAIN.findall(text)
+    if len(plain) == text.count(b"\n"):  # each match is one line, from its begin to its end
+        for ends, ended, revoked, serial, subject in plain:
+            shown = subject.removesuffix(b"\r").decode("utf-8", "replace")
+            number, not_after = int(serial, 16), utc_time((ends or ended).decode())
+            yield entry_of(number, not_after, revoked.decode(), shown)
+        return
     for line in data.split(b"\n"):
         entry = _read(line)
         if entry is not None:
@@ -277,7 +288,7 @@ def _block(number: int, start: int, data: bytes) -> Block:
     ended = data.endswith(b"\n")
     text = data if ended else data + b"\n"
     lines = text.count(b"\n")
-    serials = _PLAIN.findall(text)
+    serials = _PLAIN_SERIAL.findall(text)
     if len(serials) == lines:  # each match is one line, from its begin to its end
         keys = array("Q", [hash(int(serial, 16)) * _MIX & _MASK for serial in serials])
     else:

@@ -14,8 +14,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 from cryptography import x509
 
@@ -151,8 +151,7 @@ _SHORT_NAMES = {
 # -- reading ----------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class _Revocation:
+class _Revocation(NamedTuple):
     at: datetime
     reason: RevocationReason | None
     invalidity_date: datetime | None = None
@@ -170,18 +169,15 @@ def _entry(line: str) -> LedgerEntry:
     if state == "R" and not revoked:
         raise BadLine("no revocation date in a line that begins with R")
     not_after = _instant(expiry, "expiry date")
-    number = _serial(serial)
-    if state != "R":
-        return LedgerEntry(number, not_after, subject=subject)
-    revocation = _revocation(revoked)
-    return LedgerEntry(
-        number,
-        not_after,
-        revocation.at,
-        revocation.reason,
-        subject,
-        invalidity_date=revocation.invalidity_date,
-    )
+    return entry_of(_serial(serial), not_after, revoked, subject)
+
+
+def entry_of(serial: int, not_after: datetime, revoked: str, subject: str) -> LedgerEntry:
+    """By the third field of its line, `revoked`, which is empty where it is not."""
+    if not revoked:
+        return LedgerEntry(serial, not_after, None, None, subject)
+    at, reason, invalidity_date = _revocation(revoked)
+    return LedgerEntry(serial, not_after, at, reason, subject, invalidity_date)
 
 
 def _fields(line: str) -> list[str]:
@@ -213,6 +209,12 @@ def _instant(text: str, what: str) -> datetime:
         return datetime.fromisoformat(f"{digits[:8]}T{digits[8:]}+00:00")
     except ValueError:
         raise BadLine(f"{text!r} is not an {what}") from None
+
+
+def utc_time(text: str) -> datetime:
+    """A UTCTime, which is known to be one."""
+    century = "19" if text >= "50" else "20"
+    return datetime.fromisoformat(f"{century}{text[:6]}T{text[6:12]}+00:00")
 
 
 def _revocation(text: str) -> _Revocation:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -83,7 +82,7 @@ def test_an_answer_is_given_again_until_it_ages_or_the_ledger_changes() -> None:
     clock.advance(timedelta(minutes=1))
     second = asked()
     assert second != first
-    ledger.rows[1] = replace(ledger.rows[1], revoked_at=AT)
+    ledger.rows[1] = ledger.rows[1]._replace(revoked_at=AT)
     third = asked()
     assert third != second
     assert not examine(Response.parse(third), Subject(1, CA.certificate), at=clock.now()).good

@@ -9,11 +9,16 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from holdfast.errors import StoreError
 from holdfast.ocsp.statuses import RevocationReason
 from holdfast.seams import LedgerEntry, Waits
+from holdfast.stores.index_blocks import entries
+from holdfast.stores.index_lines import BadLine, read_line
 from holdfast.stores.index_txt import ATTRIBUTES, BURST, IndexTxt, read_index, write_index
+from holdfast.stores.index_window import Moved
 from support.pki import AT, a_root, written
 
 END = "301231235959Z"
@@ -229,3 +234,47 @@ def asked(folder: Path, index: bytes, serial: int) -> str:
     ]
     done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
     return done.stdout + done.stderr
+
+
+DATES = st.integers(-631152000, 2524607999).map(  # what two digits of the year can tell
+    lambda second: f"{datetime.fromtimestamp(second, UTC):%y%m%d%H%M%SZ}"
+)
+REASONS = ["", ",unspecified", ",keyCompromise", ",superseded", ",cessationOfOperation"]
+SUBJECTS = st.sampled_from(["/CN=a", "", "/CN=\\", "/CN=\u00e9\r", "/CN=a\\\tb", "/CN=\udc80"])
+
+
+@st.composite
+def lines(draw: st.DrawFn) -> bytes:
+    revoked = draw(DATES) + draw(st.sampled_from([*REASONS, ",CRL", ",holdInstruction,x"]))
+    state = draw(st.sampled_from("VRE"))
+    expiry = draw(DATES | st.just("20510101000000Z") | st.just("2701010000Z"))
+    serial = f"{draw(st.integers(0, 2**160)):{draw(st.sampled_from(['X', 'x', '064X']))}}"
+    file = draw(st.sampled_from(["unknown", "", "a\\"]))
+    fields = state, expiry, revoked if state == "R" else "", serial, file, draw(SUBJECTS)
+    return "\t".join(fields).encode("utf-8", "surrogateescape")
+
+
+@given(st.lists(lines(), max_size=8), st.booleans())
+def test_a_block_is_read_as_its_lines_are(several: list[bytes], ended: bool) -> None:
+    """All at once where `openssl ca` wrote it, with more care otherwise: never another entry."""
+    data = b"\n".join(several) + b"\n" * ended
+    try:
+        alone = [one for one in map(read_line, data.split(b"\n")) if one is not None]
+    except BadLine:
+        with pytest.raises(Moved):
+            list(entries(data))
+    else:
+        assert list(entries(data)) == alone
+
+
+def test_plain_blocks_are_read_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or presign would list a million lines in twice the time."""
+    monkeypatch.setattr("holdfast.stores.index_blocks.read_line", None)
+    plain = (
+        b"V\t270101000000Z\t\t0A\tunknown\t/CN=a\n"
+        b"R\t270101000000Z\t260101000000Z,superseded\tb\tf\t\n"
+    )
+    [one, other] = entries(plain)
+    assert one == LedgerEntry(10, datetime(2027, 1, 1, tzinfo=UTC), subject="/CN=a")
+    assert other.revoked_at == datetime(2026, 1, 1, tzinfo=UTC)
+    assert other.reason is RevocationReason.SUPERSEDED
