@@ -146,7 +146,9 @@ class Presigner:
         self._ran: datetime | None = None
         self._again: datetime | None = None  # when all has to be compared
         self._fresh: set[bytes] = set()  # serials that changed since the ledger was listed
-        self._right = False  # whether nothing is held that the ledger said otherwise when compared
+        self._right = False
+        """Whether nothing is held that the ledger says otherwise, as it was `_seen` or as far as it
+        was followed. Only then may the shelf say that it was compared."""
         self._looked = 0.0
 
     @property
@@ -170,9 +172,12 @@ class Presigner:
         meanwhile ends the run early; the next look begins it again."""
         at = self._ran = self._clock.now()
         self.settled, self._again, self._fresh = False, None, set()
-        self._seen = None if self._identity is None else self._identity()
-        if self._telling is not None:
+        seen = None if self._identity is None else self._identity()
+        if self._telling is None:
+            self._right = self._right and seen is not None and seen == self._seen
+        elif not self._right:  # else what changed meanwhile is still to be followed
             self._revision = self._telling.revision
+        self._seen = seen
         this_update, next_update = window(self._choose(at), self._wish.rules, at)
         begins, ends = int(this_update.timestamp()), int(next_update.timestamp())
         now = int(at.timestamp())

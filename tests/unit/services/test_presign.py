@@ -63,6 +63,37 @@ class Scripted:
         return 2, tuple(self.later)
 
 
+@dataclass
+class Filed:
+    """A ledger that does not tell its changes. `version`: changes with what it says."""
+
+    listed: list[LedgerEntry]
+    version: int = 1
+
+    @property
+    def blocking(self) -> bool:
+        return False
+
+    def entry(self, serial: int, /) -> LedgerEntry | None:
+        return next((one for one in self.listed if one.serial == serial), None)
+
+    def entries(self) -> Iterator[LedgerEntry]:
+        return iter(list(self.listed))
+
+
+class Noting(Filling):
+    """Notes at each word that it is as the ledger is how many good answers it holds."""
+
+    def __init__(self, *args: object, **also: object) -> None:
+        super().__init__(*args, **also)  # type: ignore[arg-type]
+        self.noted: list[int] = []
+
+    def compared(self, at: int) -> None:
+        super().compared(at)
+        held = self.records(None, 2 * COUNT)
+        self.noted.append(sum(one.certificate_status == GOOD_DER for one in held))
+
+
 class Hasty(FakeClock):
     """Each look at it is ten seconds later, so that changes are always to be looked for."""
 
@@ -81,8 +112,8 @@ def revoked(serial: int, **also: object) -> LedgerEntry:
 
 def done(
     store: Path,
-    ledger: Scripted,
-    check: Callable[[Presigner, Filling], None],
+    ledger: Scripted | Filed,
+    check: Callable[[Presigner, Noting], None],
     *,
     rules: Rules | None = None,
     delay: timedelta | None = timedelta(seconds=2),
@@ -91,7 +122,7 @@ def done(
     """Presign `ledger` in a process of its own, and let `check` see."""
 
     def work() -> None:
-        opened = partial(Filling, store, ca=CA.certificate)
+        opened = partial(Noting, store, ca=CA.certificate)
         clock = Hasty(AT)
         chosen = rules or Rules()
         orders = Orders(
@@ -109,6 +140,7 @@ def done(
             choose=lambda _at: SIGNER,
             wish=Wish(rules=chosen, hashes=mask(["sha1"])),
             clock=clock,
+            identity=(lambda: ledger.version) if isinstance(ledger, Filed) else None,
             delay=delay,
             progress=lambda _done, _total: progress(presigner.shelf),  # type: ignore[arg-type]
         )
@@ -144,6 +176,33 @@ def test_r32_revoked_while_it_is_listed_and_signed(tmp_path: Path, serial: int) 
         assert shelf.count() == COUNT
 
     done(store, ledger, check)
+
+
+@pytest.mark.parametrize("told", [False, True])
+def test_r32_nothing_is_believed_before_all_that_is_wrong_is_signed(
+    tmp_path: Path, told: bool
+) -> None:
+    """All is revoked at once, and found when all is compared again. As long as a good answer is
+    held the shelf does not say that it is as the ledger is; clients would be told that."""
+    all_good = [good(n) for n in range(1, COUNT + 1)]
+    all_revoked = [revoked(n) for n in range(1, COUNT + 1)]
+    ledger = Scripted(all_good) if told else Filed(all_good)
+
+    def check(presigner: Presigner, shelf: Noting) -> None:
+        assert_signed(presigner.run(), COUNT)
+        assert shelf.noted[-1] == COUNT, "all are good, and it says so"
+        reached = len(shelf.noted)
+        if isinstance(ledger, Scripted):
+            ledger.listed, ledger.later, ledger.revision = all_revoked, all_revoked, 2
+        else:
+            ledger.listed, ledger.version = all_revoked, 2
+        presigner.run()
+        assert set(shelf.noted[reached:]) == {0}
+        reached = len(shelf.noted)
+        presigner.run()
+        assert len(shelf.noted) > reached + 1, "while nothing changes it is said all along"
+
+    done(tmp_path / "answers.lmdb", ledger, check)
 
 
 def test_its_red_twin_nobody_asks_for_changes(tmp_path: Path) -> None:
