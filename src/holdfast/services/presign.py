@@ -286,7 +286,7 @@ class Presigner:
         done = Tally()
         with closing(self._processes.sign(batches, self._changed_since)) as signed:
             for count, batch in signed:
-                if batch.followed and self._right:
+                if batch.all_followed and self._right:
                     self.shelf.compared(int(batch.at.timestamp()))
                 done += Tally(signed=count, dropped=len(batch.gone))
         return done

@@ -52,6 +52,11 @@ class Batch(NamedTuple):
     gone: Sequence[bytes] = ()
     followed: bool = False
 
+    @property
+    def all_followed(self) -> bool:
+        """Whether with this one, which is empty, all that changed until `at` is committed."""
+        return self.followed and not self.rows and not self.gone
+
 
 class _State(Enum):
     SIGNS = 1

@@ -205,6 +205,23 @@ def test_r32_nothing_is_believed_before_all_that_is_wrong_is_signed(
     done(tmp_path / "answers.lmdb", ledger, check)
 
 
+def test_r32_nothing_is_believed_before_all_that_changed_is_signed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same when a ledger tells that all changed, which is signed in many batches."""
+    monkeypatch.setattr("holdfast.services.presign.MOST", 100)
+    ledger = Scripted([good(n) for n in range(1, COUNT + 1)])
+
+    def check(presigner: Presigner, shelf: Noting) -> None:
+        presigner.run()
+        reached = len(shelf.noted)
+        ledger.later = [revoked(n) for n in range(1, COUNT + 1)]
+        assert_signed(presigner.look(), COUNT)
+        assert shelf.noted[reached:] == [0]
+
+    done(tmp_path / "answers.lmdb", ledger, check)
+
+
 def test_its_red_twin_nobody_asks_for_changes(tmp_path: Path) -> None:
     """Without a delay the ledger is not asked again, and what was listed is what is said."""
     ledger = Scripted([good(n) for n in range(1, COUNT + 1)], [revoked(COUNT)])
