@@ -198,18 +198,9 @@ def test_one_statement_of_another_program_changes_all(postgres: PostgreSQL, coun
     url, ca = postgres.fresh(), a_root().certificate
     SqlLedger.create(url, ca=ca).close()
     with SqlLedger.open(url, ca=ca) as ledger:
-        postgres.run(
-            url,
-            "INSERT INTO certificate (ca_id, serial, subject, name, not_after)"
-            f" SELECT 1, to_hex(n), '', '', 2082758400 FROM generate_series(1, {count}) n",
-        )
+        postgres.issue_many(url, range(1, count + 1))
         since = ledger.revision
-        postgres.run(
-            url,
-            "BEGIN; UPDATE ca SET revision = revision + 1;"
-            " INSERT INTO revocation SELECT id, 1772600767, 4 FROM certificate;"
-            " UPDATE certificate SET revision = ca.revision FROM ca WHERE ca.id = ca_id; COMMIT",
-        )
+        postgres.revoke_many(url)
         began = time.monotonic()
         entry = ledger.entry(count)
         assert entry is not None

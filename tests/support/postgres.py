@@ -115,6 +115,25 @@ class PostgreSQL:
             for statement in statements:
                 connection.execute(statement)
 
+    def issue_many(self, url: str, serials: range) -> None:
+        """Certificates of the first CA, good until 2035, in one statement."""
+        numbers = f"generate_series({serials.start}, {serials.stop - 1}) n"
+        self.run(
+            url,
+            "INSERT INTO certificate (ca_id, serial, subject, name, not_after)"
+            f" SELECT 1, to_hex(n), '', 'many', 2082758400 FROM {numbers}",
+        )
+
+    def revoke_many(self, url: str) -> None:
+        """All of these, in one transaction, for superseded since March 2026."""
+        self.run(
+            url,
+            "BEGIN; UPDATE ca SET revision = revision + 1;"
+            " INSERT INTO revocation SELECT id, 1772600767, 4 FROM certificate"
+            " WHERE name = 'many'; UPDATE certificate SET revision = ca.revision FROM ca"
+            " WHERE ca.id = ca_id AND name = 'many'; COMMIT",
+        )
+
 
 def _lives(pid: str) -> bool:
     """False for one that only waits to be reaped, too."""

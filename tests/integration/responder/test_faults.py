@@ -10,7 +10,7 @@ import resource
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -212,15 +212,42 @@ def test_a_million_rows_change_at_once(own: World) -> None:
         own.good -= set(many)
         own.revoked |= set(many)
         own.write()
-        begun = last_good = last_asked = time.monotonic()
-        while last_asked < max(last_good, begun + stand.delay) + 5:
-            for serial in asked:
-                last_asked = time.monotonic()
-                if stand.says(serial) == "good":
-                    last_good = last_asked
-            assert last_good < begun + 60, "revoked a minute ago, and good"
-        print(f"the last good one was asked for after {last_good - begun:.1f} s", client.told())
-        assert last_good < begun + stand.delay + IN_TIME
-        soon(lambda: {stand.says(serial) for serial in asked} == {"revoked"}, within=120)
-        print(f"all are revoked after {time.monotonic() - begun:.1f} s", client.told())
+        nothing_stays_good(stand, asked)
+        print("beside it:", client.told())
     assert client.objections == []
+
+
+@pytest.mark.slow
+def test_half_a_million_rows_of_a_database_change_at_once(own: World) -> None:
+    """R32: the same in a ledger that tells what changed: signed in fifty batches, and believed
+    after the last of them."""
+    many = range(1 << 40, (1 << 40) + 500_000)
+    with PostgreSQL.running() as postgres:
+        url = postgres.fresh()
+        SqlLedger.create(url, ca=own.ca.certificate).merge(own.entries())
+        postgres.issue_many(url, many)
+        with (
+            Stand.of(own, delay=10, ledger=url, within=180) as stand,
+            ordinary(own, stand.responder, may_wait=True) as client,
+        ):
+            soon(lambda: stand.stored(many[-1]), within=120)
+            postgres.revoke_many(url)
+            nothing_stays_good(stand, [*many[::25_000], many[-1]])
+            print("beside it:", client.told())
+    assert client.objections == []
+
+
+def nothing_stays_good(stand: Stand, asked: Sequence[int]) -> None:
+    """Of `asked`, which were all revoked just now, none is good after the delay, and all are
+    revoked in the end."""
+    begun = last_good = last_asked = time.monotonic()
+    while last_asked < max(last_good, begun + stand.delay) + 5:
+        for serial in asked:
+            last_asked = time.monotonic()
+            if stand.says(serial) == "good":
+                last_good = last_asked
+        assert last_good < begun + 60, "revoked a minute ago, and good"
+    print(f"the last good one was asked for after {last_good - begun:.1f} s")
+    assert last_good < begun + stand.delay + IN_TIME
+    soon(lambda: {stand.says(serial) for serial in asked} == {"revoked"}, within=120)
+    print(f"all are revoked after {time.monotonic() - begun:.1f} s")
